@@ -1,0 +1,201 @@
+"""What one run does: a recipe, a YAML file validated at submit and again in each step.
+
+Each stage reads its own section and nothing else, so a change in one section reruns only what depends on it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from llm_twin.errors import InputError, RecipeError
+
+
+class Section(BaseModel):
+    """Base of all sections: an unknown key is an error, not a silent default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class AuthorRecipe(Section):
+    """Whose twin this is."""
+
+    id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
+    name: str = Field(min_length=1, max_length=200)
+    email: str | None = None
+
+
+class SourceRecipe(Section):
+    """One place to collect from; `type` auto picks by the location's form."""
+
+    location: str = Field(min_length=1, description="a URL, or the path of a file or folder")
+    type: str = "auto"
+
+
+class CollectionRecipe(Section):
+    """Collection: where the writing is and how politely it is fetched."""
+
+    sources: list[SourceRecipe] = []
+    connect_to: dict[str, str] = Field(
+        default={},
+        description="host → http://address:port to connect to instead; lets a site be served from loopback",
+    )
+    max_pages: int = Field(default=2000, ge=1)
+    timeout_seconds: float = Field(default=30, gt=0)
+    max_page_bytes: int = Field(default=10_000_000, ge=1)
+    requests_per_second: float = Field(default=2, gt=0, description="for each host")
+    max_failed_share: float = Field(default=0.5, ge=0, le=1, description="above it the step fails")
+
+
+class FeaturesRecipe(Section):
+    """Features: cleaning, chunks, vectors."""
+
+    min_words: int = Field(default=8, ge=1)
+    languages: list[str] = Field(default=[], description="ISO 639-1 codes to keep; empty keeps all")
+    chunker: Literal["structure", "sentences", "tokens", "sliding", "semantic"] = "structure"
+    max_tokens: int = Field(default=200, ge=16, le=8192)
+    overlap_tokens: int = Field(default=0, ge=0)
+    embedder: str = "all-MiniLM-L6-v2"
+    batch_size: int = Field(default=32, ge=1)
+
+
+class RetrievalRecipe(Section):
+    """Retrieval: how the chunks that bear on a question are found."""
+
+    top_k: int = Field(default=5, ge=1, le=100)
+    candidates: int = Field(default=50, ge=1, le=1000)
+    fusion: Literal["rrf", "weighted", "dense", "sparse"] = "weighted"
+    alpha: float = Field(default=0.6, ge=0, le=1, description="weight of the dense side in weighted fusion")
+
+
+class DatasetsRecipe(Section):
+    """Datasets: instruction and preference samples, split by document."""
+
+    seed: int = 20
+    validation_share: float = Field(default=0.15, ge=0, lt=1)
+    test_share: float = Field(default=0.15, ge=0, lt=1)
+    min_output_words: int = Field(default=15, ge=1)
+    max_output_words: int = Field(default=160, ge=1)
+
+
+class TrainingRecipe(Section):
+    """Training: a base model, SFT, DPO, GPTQ."""
+
+    seed: int = 20
+    base_model: str = Field(default="seedling", description="seedling, a local folder, or a hub id")
+    method: Literal["lora", "qlora", "full"] = "lora"
+    max_length: int = Field(default=512, ge=16)
+    lora_rank: int = Field(default=16, ge=1)
+    lora_alpha: int = Field(default=32, ge=1)
+    lora_dropout: float = Field(default=0.0, ge=0, lt=1)
+    sft_epochs: float = Field(default=3, gt=0)
+    sft_learning_rate: float = Field(default=2e-4, gt=0)
+    sft_batch_size: int = Field(default=8, ge=1)
+    dpo_epochs: float = Field(default=1, ge=0)
+    dpo_learning_rate: float = Field(default=1e-5, gt=0)
+    dpo_beta: float = Field(default=0.1, gt=0)
+    dpo_batch_size: int = Field(default=4, ge=1)
+    gradient_accumulation: int = Field(default=1, ge=1)
+    quantize_bits: Literal[3, 4, 8] = 4
+    quantize_group_size: int = 64
+
+
+class NodePool(Section):
+    """Kubernetes settings of a training step; ignored on one machine."""
+
+    accelerator: str = "nvidia.com/gpu"
+    accelerators: int = Field(default=1, ge=0)
+    cpu: str = "8"
+    memory: str = "32Gi"
+    node_selector: dict[str, str] = {}
+    toleration_key: str = "nvidia.com/gpu"
+    shared_memory: str = ""
+    ephemeral_storage: str = ""
+    queue: str = ""
+
+
+class EvaluationRecipe(Section):
+    """Evaluation: what is measured before a model is registered."""
+
+    seed: int = 20
+    recall_k: list[int] = [1, 5, 10]
+    max_queries: int = Field(default=200, ge=1)
+    max_generations: int = Field(default=16, ge=0)
+    retrieval: RetrievalRecipe = RetrievalRecipe()
+
+
+class ServingRecipe(Section):
+    """Serving: how a question becomes an answer with sources."""
+
+    retrieval: RetrievalRecipe = RetrievalRecipe()
+    max_new_tokens: int = Field(default=160, ge=1)
+    temperature: float = Field(default=0.0, ge=0, le=2)
+    min_support: float = Field(default=0.6, ge=0, le=1, description="below it a sentence counts as unsupported")
+    min_relevance: float = Field(default=0.25, ge=-1, le=1, description="best source below it: refuse")
+    questions: list[str] = Field(default=[], description="asked at the end of a run")
+
+
+class MonitoringRecipe(Section):
+    """Monitoring: traces, and drift against a reference window."""
+
+    reference_window: int = Field(default=200, ge=1)
+    drift_share: float = Field(default=0.5, gt=0, le=1)
+
+
+class Recipe(Section):
+    """A whole run."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")
+    author: AuthorRecipe
+    collection: CollectionRecipe = CollectionRecipe()
+    features: FeaturesRecipe = FeaturesRecipe()
+    datasets: DatasetsRecipe = DatasetsRecipe()
+    training: TrainingRecipe = TrainingRecipe()
+    node_pool: NodePool = NodePool()
+    evaluation: EvaluationRecipe = EvaluationRecipe()
+    serving: ServingRecipe = ServingRecipe()
+    monitoring: MonitoringRecipe = MonitoringRecipe()
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Read and validate a recipe file. Raises RecipeError that names the key, the file and a likely spelling."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read the recipe {path}: {error}", "give the path of a YAML file") from error
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{path} is not YAML: {' '.join(str(error).split())}", "mend the file") from error
+    if not isinstance(content, dict):
+        raise RecipeError(f"{path} holds no mapping", "a recipe begins with `name:` and `author:`")
+    return parse_recipe(content, str(path))
+
+
+def parse_recipe(content: dict[str, Any], origin: str) -> Recipe:
+    """Validate a recipe's content; `origin` is the file's name for the error message."""
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            known = _known_keys(first["loc"][:-1])
+            close = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(known)}"
+            raise RecipeError(f"{origin}: unknown key {place!r}", hint) from error
+        raise RecipeError(f"{origin}: {place or 'the file'}: {first['msg']}", "mend the value") from error
+
+
+def _known_keys(location: tuple[int | str, ...]) -> list[str]:
+    """The keys that the section at `location` knows."""
+    model: Any = Recipe
+    for part in location:
+        if isinstance(part, int):
+            continue
+        annotation: Any = model.model_fields[part].annotation
+        arguments = getattr(annotation, "__args__", ())
+        model = next((a for a in (annotation, *arguments) if isinstance(a, type) and issubclass(a, BaseModel)), model)
+    return list(model.model_fields)

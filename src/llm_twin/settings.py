@@ -1,0 +1,97 @@
+"""Where things are, and their secrets: read from the environment (`LLM_TWIN_…`), built at entry points only.
+
+What a run does is a recipe (`recipes.py`); how it is hosted is kustomize. Stage code never imports this module:
+what it needs is passed in.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import AliasChoices, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def _config(prefix: str) -> SettingsConfigDict:
+    return SettingsConfigDict(env_prefix=prefix, frozen=True, extra="ignore")
+
+
+class HomeSettings(BaseSettings):
+    """Local state: one folder, `LLM_TWIN_HOME`."""
+
+    model_config = _config("LLM_TWIN_")
+
+    home: Path = Path("~/.llm-twin")
+
+    @property
+    def root(self) -> Path:
+        """The folder as an absolute path."""
+        return self.home.expanduser().absolute()
+
+
+class WarehouseSettings(BaseSettings):
+    """MongoDB, or what speaks its wire protocol."""
+
+    model_config = _config("LLM_TWIN_MONGODB_")
+
+    url: SecretStr = SecretStr("mongodb://127.0.0.1:27017/?directConnection=true")
+    database: str = "llm_twin"
+
+
+class IndexSettings(BaseSettings):
+    """Qdrant, or what speaks its REST interface."""
+
+    model_config = _config("LLM_TWIN_QDRANT_")
+
+    url: str = "http://127.0.0.1:6333"
+    api_key: SecretStr | None = None
+
+
+class RegistrySettings(BaseSettings):
+    """MLflow: registry, metrics, prompts and traces."""
+
+    model_config = _config("LLM_TWIN_MLFLOW_")
+
+    tracking_uri: str = ""  # empty: SQLite under LLM_TWIN_HOME
+
+    def resolve(self, home: Path) -> str:
+        """The tracking URI, or a SQLite file under `home` where none is set."""
+        return self.tracking_uri or f"sqlite:///{home / 'mlflow' / 'mlflow.db'}"
+
+
+class HubSettings(BaseSettings):
+    """The model hub; the token is the one that huggingface_hub itself reads."""
+
+    model_config = _config("LLM_TWIN_HUB_")
+
+    token: SecretStr | None = Field(default=None, validation_alias=AliasChoices("HF_TOKEN", "LLM_TWIN_HUB_TOKEN"))
+
+
+class LlmSettings(BaseSettings):
+    """An optional OpenAI-compatible endpoint that writes instructions, expands queries and judges."""
+
+    model_config = _config("LLM_TWIN_LLM_")
+
+    base_url: str = ""
+    api_key: SecretStr | None = None
+    model: str = ""
+
+
+class QuantizeSettings(BaseSettings):
+    """The quantization environment's own interpreter (its packages conflict with kfp's)."""
+
+    model_config = _config("LLM_TWIN_QUANTIZE_")
+
+    python: Path | None = None
+
+
+class KubeflowSettings(BaseSettings):
+    """The Kubeflow Pipelines API; without a host, the in-cluster one."""
+
+    model_config = _config("LLM_TWIN_KFP_")
+
+    host: str = ""
+    token: SecretStr | None = None
+    namespace: str = ""
+    experiment: str = "llm-twin"
+    ssl_ca_cert: str = ""
