@@ -82,12 +82,49 @@ class DatasetsRecipe(Section):
     max_output_words: int = Field(default=160, ge=1)
 
 
+class SeedlingRecipe(Section):
+    """The seedling: a small Llama, trained on the spot on prose from installed packages' documentation."""
+
+    packages: list[str] = Field(
+        default=[
+            "scipy", "numpy", "scikit-learn", "pandas", "networkx", "statsmodels", "nltk", "SQLAlchemy",
+            "matplotlib", "sympy", "mlflow-skinny", "kfp", "evidently", "trl", "peft", "datasets", "Jinja2", "pydantic",
+        ],
+        description="distributions whose docstrings are read; the versions that are installed count",
+    )  # fmt: skip
+    max_words: int = Field(default=700_000, ge=1000, description="of the corpus, taken evenly from it")
+    vocabulary: int = Field(default=4096, ge=300)
+    hidden_size: int = Field(default=192, ge=16)
+    layers: int = Field(default=6, ge=1)
+    heads: int = Field(default=6, ge=1)
+    key_value_heads: int = Field(default=2, ge=1)
+    intermediate_size: int = Field(default=512, ge=32)
+    context: int = Field(default=2048, ge=64, description="positions the model accepts")
+    block: int = Field(default=256, ge=16, description="tokens of one training sequence")
+    batch_size: int = Field(default=8, ge=1)
+    steps: int = Field(default=400, ge=1)
+    learning_rate: float = Field(default=3e-3, gt=0)
+
+
 class TrainingRecipe(Section):
     """Training: a base model, SFT, DPO, GPTQ."""
 
     seed: int = 20
     base_model: str = Field(default="seedling", description="seedling, a local folder, or a hub id")
+    base_revision: str = Field(default="", description="commit, tag or branch of a hub model")
+    seedling: SeedlingRecipe = SeedlingRecipe()
     method: Literal["lora", "qlora", "full"] = "lora"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    attention: Literal["auto", "sdpa", "flash_attention_2", "eager"] = "auto"
+    liger: Literal["auto", "on", "off"] = Field(
+        default="auto", description="fused kernels where they are present"
+    )
+    gradient_checkpointing: Literal["auto", "on", "off"] = "auto"
+    batching: Literal["auto", "length", "packed", "plain"] = Field(
+        default="auto",
+        description="how samples share a batch: by similar length, packed into one row, or as they come",
+    )
     max_length: int = Field(default=512, ge=16)
     lora_rank: int = Field(default=16, ge=1)
     lora_alpha: int = Field(default=32, ge=1)
@@ -99,9 +136,20 @@ class TrainingRecipe(Section):
     dpo_learning_rate: float = Field(default=1e-5, gt=0)
     dpo_beta: float = Field(default=0.1, gt=0)
     dpo_batch_size: int = Field(default=4, ge=1)
+    dpo_loss: Literal["sigmoid", "hinge", "ipo", "robust", "apo_zero", "apo_down"] = "sigmoid"
+    dpo_sft_weight: float = Field(default=0.0, ge=0, description="weight of the chosen text's own likelihood")
     gradient_accumulation: int = Field(default=1, ge=1)
+    warmup_share: float = Field(default=0.05, ge=0, lt=1, description="of all steps")
+    weight_decay: float = Field(default=0.01, ge=0)
+    max_gradient_norm: float = Field(default=1.0, gt=0)
+    evaluations: int = Field(default=3, ge=1, description="of the validation loss while SFT runs")
+    early_stopping: int = Field(
+        default=0, ge=0, description="evaluations without gain before stopping; 0 is never"
+    )
+    save_steps: int = Field(default=50, ge=1, description="steps between checkpoints")
     quantize_bits: Literal[3, 4, 8] = 4
     quantize_group_size: int = 64
+    quantize_samples: int = Field(default=64, ge=1, description="texts of the author that calibrate GPTQ")
 
 
 class NodePool(Section):
@@ -134,7 +182,9 @@ class ServingRecipe(Section):
     retrieval: RetrievalRecipe = RetrievalRecipe()
     max_new_tokens: int = Field(default=160, ge=1)
     temperature: float = Field(default=0.0, ge=0, le=2)
-    min_support: float = Field(default=0.6, ge=0, le=1, description="below it a sentence counts as unsupported")
+    min_support: float = Field(
+        default=0.6, ge=0, le=1, description="below it a sentence counts as unsupported"
+    )
     min_relevance: float = Field(default=0.25, ge=-1, le=1, description="best source below it: refuse")
     questions: list[str] = Field(default=[], description="asked at the end of a run")
 
@@ -197,5 +247,7 @@ def _known_keys(location: tuple[int | str, ...]) -> list[str]:
             continue
         annotation: Any = model.model_fields[part].annotation
         arguments = getattr(annotation, "__args__", ())
-        model = next((a for a in (annotation, *arguments) if isinstance(a, type) and issubclass(a, BaseModel)), model)
+        model = next(
+            (a for a in (annotation, *arguments) if isinstance(a, type) and issubclass(a, BaseModel)), model
+        )
     return list(model.model_fields)
