@@ -14,7 +14,12 @@ def build(options: BuildOptions) -> Any:
 
     @dsl.pipeline(name="serving", description="Serve the twin and ask the recipe's questions.")
     def serving(
-        author: dict, index: str, release: str, base: dsl.Input[dsl.Model], adapter: dsl.Input[dsl.Model], recipe: dict
+        author: dict,
+        index: str,
+        release: str,
+        base: dsl.Input[dsl.Model],
+        adapter: dsl.Input[dsl.Model],
+        recipe: dict,
     ) -> Outputs:
         ask = ask_twin(
             author=author, index=index, release=release, base=base, adapter=adapter, recipe=recipe,

@@ -40,6 +40,7 @@ class CollectionRecipe(Section):
     """Collection: where the writing is and how politely it is fetched."""
 
     sources: list[SourceRecipe] = []
+    sources_file: str = Field(default="", description="a sources.yaml beside the recipe, read at submit")
     connect_to: dict[str, str] = Field(
         default={},
         description="host → http://address:port to connect to instead; lets a site be served from loopback",
@@ -213,15 +214,22 @@ class Recipe(Section):
 
 def load_recipe(path: Path) -> Recipe:
     """Read and validate a recipe file. Raises RecipeError that names the key, the file and a likely spelling."""
+    recipe = parse_recipe(_read_mapping(path, "a recipe begins with `name:` and `author:`"), str(path))
+    sources = [_anchor(source, path.parent) for source in recipe.collection.sources]
+    return recipe.model_copy(update={"collection": recipe.collection.model_copy(update={"sources": sources})})
+
+
+def _read_mapping(path: Path, remedy: str) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read the recipe {path}: {error}", "give the path of a YAML file") from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"cannot read {path}: {reason}", "give the path of a YAML file") from error
     except yaml.YAMLError as error:
         raise RecipeError(f"{path} is not YAML: {' '.join(str(error).split())}", "mend the file") from error
     if not isinstance(content, dict):
-        raise RecipeError(f"{path} holds no mapping", "a recipe begins with `name:` and `author:`")
-    return parse_recipe(content, str(path))
+        raise RecipeError(f"{path} holds no mapping", remedy)
+    return content
 
 
 def parse_recipe(content: dict[str, Any], origin: str) -> Recipe:
@@ -229,19 +237,66 @@ def parse_recipe(content: dict[str, Any], origin: str) -> Recipe:
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            known = _known_keys(first["loc"][:-1])
-            close = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(known)}"
-            raise RecipeError(f"{origin}: unknown key {place!r}", hint) from error
-        raise RecipeError(f"{origin}: {place or 'the file'}: {first['msg']}", "mend the value") from error
+        raise _explain(error, Recipe, origin) from error
 
 
-def _known_keys(location: tuple[int | str, ...]) -> list[str]:
-    """The keys that the section at `location` knows."""
-    model: Any = Recipe
+def _explain(error: ValidationError, model: type[BaseModel], origin: str) -> RecipeError:
+    """One line that names the file, the key and what to do; for an unknown key, the nearest known one."""
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    if first["type"] != "extra_forbidden":
+        return RecipeError(f"{origin}: {place or 'the file'}: {first['msg']}", "mend the value")
+    known = _known_keys(model, first["loc"][:-1])
+    close = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(known)}"
+    return RecipeError(f"{origin}: unknown key {place!r}", hint)
+
+
+class AuthorSources(AuthorRecipe):
+    """One author of a sources.yaml, with the places their writing is."""
+
+    links: list[str] = []
+    sources: list[SourceRecipe] = Field(min_length=1)
+
+
+class SourcesFile(Section):
+    """A sources.yaml: the authors, each with links and sources."""
+
+    authors: list[AuthorSources] = Field(min_length=1)
+
+
+def load_sources(path: Path) -> list[AuthorSources]:
+    """Read and validate a sources.yaml; relative paths in it count from its own folder.
+
+    Raises RecipeError that names the key and the file.
+    """
+    content = _read_mapping(path, "a sources file begins with `authors:`")
+    try:
+        authors = SourcesFile.model_validate(content).authors
+    except ValidationError as error:
+        raise _explain(error, SourcesFile, str(path)) from error
+    return [
+        author.model_copy(update={"sources": [_anchor(source, path.parent) for source in author.sources]})
+        for author in authors
+    ]
+
+
+def select_author(recipe: Recipe, author: AuthorSources) -> Recipe:
+    """The recipe for one author of a sources file."""
+    collection = recipe.collection.model_copy(update={"sources": author.sources, "sources_file": ""})
+    whose = AuthorRecipe(id=author.id, name=author.name, email=author.email)
+    return recipe.model_copy(update={"author": whose, "collection": collection})
+
+
+def _anchor(source: SourceRecipe, folder: Path) -> SourceRecipe:
+    """A source whose relative path counts from `folder`; URLs and other schemes stay as they are."""
+    if ":" in source.location.split("/")[0] or Path(source.location).expanduser().is_absolute():
+        return source
+    return source.model_copy(update={"location": str((folder / source.location).absolute())})
+
+
+def _known_keys(model: Any, location: tuple[int | str, ...]) -> list[str]:
+    """The keys that the section at `location` below `model` knows."""
     for part in location:
         if isinstance(part, int):
             continue

@@ -145,7 +145,11 @@ def _die_with_parent() -> None:
 
 
 def wait_for_port(
-    process: subprocess.Popen[bytes], port: int, name: str, log: Path, timeout_seconds: float = START_TIMEOUT_SECONDS
+    process: subprocess.Popen[bytes],
+    port: int,
+    name: str,
+    log: Path,
+    timeout_seconds: float = START_TIMEOUT_SECONDS,
 ) -> None:
     """Return once `port` accepts; raise ServiceError, with the log's end, if the process dies or time runs out."""
     deadline = time.monotonic() + timeout_seconds
