@@ -21,9 +21,7 @@ def main() -> int:
     compile_parser = commands.add_parser("compile", help="write IR YAML for Kubeflow Pipelines")
     compile_parser.add_argument("name", nargs="?", default="all", choices=["all", *NAMES])
     compile_parser.add_argument("--recipe", help="its node pool sets the Kubernetes settings of GPU steps")
-    compile_parser.add_argument(
-        "--output", type=Path, default=Path("dist/pipelines"), help="folder to write to"
-    )
+    compile_parser.add_argument("--output", type=Path, default=Path("dist/pipelines"), help="folder to write to")
     arguments = parser.parse_args()
     if arguments.command == "list":
         print("\n".join(NAMES))

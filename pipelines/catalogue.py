@@ -7,6 +7,7 @@ import importlib
 from pathlib import Path
 from typing import Any
 
+import components
 from llm_twin.errors import InputError
 from llm_twin.recipes import Recipe
 from pipelines.options import BuildOptions
@@ -40,3 +41,9 @@ def pipeline_arguments(recipe: Recipe, pipeline: Any) -> dict[str, Any]:
     """The sections of `recipe` that the pipeline takes as parameters, as plain JSON values."""
     sections = recipe.model_dump(mode="json")
     return {name: sections[name] for name in pipeline.component_spec.inputs}
+
+
+def stages_of_steps() -> dict[str, str]:
+    """Each step's stage, by the name that kfp shows (`chunk-documents` → `features`)."""
+    files = Path(components.__file__).parent.glob("*/*.py")
+    return {file.stem.replace("_", "-"): file.parent.name for file in files if file.stem != "__init__"}

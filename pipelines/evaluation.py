@@ -13,9 +13,7 @@ def build(options: BuildOptions) -> Any:
     """The pipeline `evaluation`."""
     Outputs = NamedTuple("Outputs", [("release", str), ("scores", dsl.Dataset), ("report", dsl.HTML)])
 
-    @dsl.pipeline(
-        name="evaluation", description="Perplexity, retrieval and answers; register, alias champion."
-    )
+    @dsl.pipeline(name="evaluation", description="Perplexity, retrieval and answers; register, alias champion.")
     def evaluation(
         author: dict,
         index: str,

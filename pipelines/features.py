@@ -24,9 +24,7 @@ def build(options: BuildOptions) -> Any:
         embed = embed_chunks(chunks=chunks, recipe=recipe, code=options.code_of(embed_chunks))
         vectors = options.place(embed).outputs["vectors"]
         index = options.place(index_chunks(author=author, chunks=chunks, vectors=vectors, recipe=recipe))
-        index.set_caching_options(
-            False
-        )  # it compares with what the index holds, and writes only the difference
+        index.set_caching_options(False)  # it compares with what the index holds, and writes only the difference
         return Outputs(documents=documents, chunks=chunks, index=index.outputs["Output"])
 
     return features

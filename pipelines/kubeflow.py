@@ -72,7 +72,5 @@ def wait(run_id: str, settings: KubeflowSettings, timeout_seconds: int) -> str:
     )
     state = str(client.wait_for_run_completion(run_id, timeout_seconds).state)
     if state.upper() != "SUCCEEDED":
-        raise ServiceError(
-            f"run {run_id} ended as {state}", "open it in the Kubeflow UI: the failed step has its log"
-        )
+        raise ServiceError(f"run {run_id} ended as {state}", "open it in the Kubeflow UI: the failed step has its log")
     return state

@@ -71,7 +71,7 @@ class LogReader(io.TextIOBase):
     _partial: str = ""
     _begun: float = 0.0
 
-    def writable(self) -> bool:  # noqa: D102 - io's interface
+    def writable(self) -> bool:
         return True
 
     def write(self, text: str) -> int:
@@ -81,7 +81,7 @@ class LogReader(io.TextIOBase):
             self._read(ANSI.sub("", line))
         return len(text)
 
-    def flush(self) -> None:  # noqa: D102 - io's interface
+    def flush(self) -> None:
         self.log.flush()
 
     def _read(self, line: str) -> None:
@@ -129,9 +129,7 @@ def run_local(
         )
         try:
             with contextlib.redirect_stdout(reader), warnings.catch_warnings():
-                warnings.simplefilter(
-                    "ignore"
-                )  # resource settings mean nothing here, and kfp says so for each task
+                warnings.simplefilter("ignore")  # resource settings mean nothing here, and kfp says so for each task
                 task = pipeline(**arguments)
         except RuntimeError as error:
             failed = next((step for step in reader.steps if step.status == "failed"), None)

@@ -14,9 +14,7 @@ def build(options: BuildOptions) -> Any:
 
     @dsl.pipeline(name="monitoring", description="Drift of questions, answers and support.")
     def monitoring(author: dict, answers: dsl.Input[dsl.Dataset], recipe: dict) -> Outputs:
-        drift = report_drift(
-            author=author, answers=answers, recipe=recipe, code=options.code_of(report_drift)
-        )
+        drift = report_drift(author=author, answers=answers, recipe=recipe, code=options.code_of(report_drift))
         options.place(drift)
         return Outputs(report=drift.outputs["report"])
 

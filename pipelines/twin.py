@@ -22,9 +22,7 @@ def build(options: BuildOptions) -> Any:
     )
     collect, featurise, sample, train, evaluate, serve, watch = (stage.build(options) for stage in STAGES)
 
-    @dsl.pipeline(
-        name="twin", description="An author's writing → a language model of their voice, with sources."
-    )
+    @dsl.pipeline(name="twin", description="An author's writing → a language model of their voice, with sources.")
     def twin(
         author: dict, collection: dict, features: dict, datasets: dict, training: dict,
         evaluation: dict, serving: dict, monitoring: dict,

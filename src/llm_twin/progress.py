@@ -17,9 +17,7 @@ def report(message: str) -> None:
     print(f"{PREFIX} {message}", file=sys.stdout, flush=True)
 
 
-def track(
-    items: Iterable[Item], what: str, total: int | None = None, every_seconds: float = 1.0
-) -> Iterator[Item]:
+def track(items: Iterable[Item], what: str, total: int | None = None, every_seconds: float = 1.0) -> Iterator[Item]:
     """Yield `items`, reporting how many are done, how many there are, and the time left, about once a second."""
     if total is None and hasattr(items, "__len__"):
         total = len(items)

@@ -77,10 +77,21 @@ class DatasetsRecipe(Section):
     """Datasets: instruction and preference samples, split by document."""
 
     seed: int = 20
-    validation_share: float = Field(default=0.15, ge=0, lt=1)
-    test_share: float = Field(default=0.15, ge=0, lt=1)
+    split_by: Literal["stratified", "time"] = Field(
+        default="stratified", description="time: the newest documents of each platform and kind are held out"
+    )
+    validation_share: float = Field(default=0.1, ge=0, lt=1)
+    test_share: float = Field(default=0.2, ge=0, lt=1)
+    min_test_documents: int = Field(default=12, ge=0, description="never more than 40 % of all documents")
     min_output_words: int = Field(default=15, ge=1)
     max_output_words: int = Field(default=160, ge=1)
+    continuation_share: float = Field(default=0.25, ge=0, le=1, description="of passages that follow another")
+    max_preference_pairs: int = Field(default=600, ge=0, description="for training; validation and test have all")
+    min_duplicate_jaccard: float = Field(default=0.6, gt=0, le=1, description="near-duplicate outputs above it go")
+    max_held_out_overlap: float = Field(
+        default=0.05, ge=0, le=1, description="share of a training sample's 8-word runs that held-out text may have"
+    )
+    max_leaked_share: float = Field(default=0.0, ge=0, le=1, description="above it the step fails")
 
 
 class SeedlingRecipe(Section):
@@ -88,8 +99,8 @@ class SeedlingRecipe(Section):
 
     packages: list[str] = Field(
         default=[
-            "scipy", "numpy", "scikit-learn", "pandas", "networkx", "statsmodels", "nltk", "SQLAlchemy",
-            "matplotlib", "sympy", "mlflow-skinny", "kfp", "evidently", "trl", "peft", "datasets", "Jinja2", "pydantic",
+            "scipy", "numpy", "scikit-learn", "pandas", "networkx", "statsmodels", "nltk",
+            "SQLAlchemy", "matplotlib", "trl", "peft", "datasets",
         ],
         description="distributions whose docstrings are read; the versions that are installed count",
     )  # fmt: skip
@@ -102,8 +113,8 @@ class SeedlingRecipe(Section):
     intermediate_size: int = Field(default=512, ge=32)
     context: int = Field(default=2048, ge=64, description="positions the model accepts")
     block: int = Field(default=256, ge=16, description="tokens of one training sequence")
-    batch_size: int = Field(default=8, ge=1)
-    steps: int = Field(default=400, ge=1)
+    batch_size: int = Field(default=4, ge=1)
+    steps: int = Field(default=800, ge=1)
     learning_rate: float = Field(default=3e-3, gt=0)
 
 
@@ -118,9 +129,7 @@ class TrainingRecipe(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     attention: Literal["auto", "sdpa", "flash_attention_2", "eager"] = "auto"
-    liger: Literal["auto", "on", "off"] = Field(
-        default="auto", description="fused kernels where they are present"
-    )
+    liger: Literal["auto", "on", "off"] = Field(default="auto", description="fused kernels where they are present")
     gradient_checkpointing: Literal["auto", "on", "off"] = "auto"
     batching: Literal["auto", "length", "packed", "plain"] = Field(
         default="auto",
@@ -144,9 +153,7 @@ class TrainingRecipe(Section):
     weight_decay: float = Field(default=0.01, ge=0)
     max_gradient_norm: float = Field(default=1.0, gt=0)
     evaluations: int = Field(default=3, ge=1, description="of the validation loss while SFT runs")
-    early_stopping: int = Field(
-        default=0, ge=0, description="evaluations without gain before stopping; 0 is never"
-    )
+    early_stopping: int = Field(default=0, ge=0, description="evaluations without gain before stopping; 0 is never")
     save_steps: int = Field(default=50, ge=1, description="steps between checkpoints")
     quantize_bits: Literal[3, 4, 8] = 4
     quantize_group_size: int = 64
@@ -183,9 +190,7 @@ class ServingRecipe(Section):
     retrieval: RetrievalRecipe = RetrievalRecipe()
     max_new_tokens: int = Field(default=160, ge=1)
     temperature: float = Field(default=0.0, ge=0, le=2)
-    min_support: float = Field(
-        default=0.6, ge=0, le=1, description="below it a sentence counts as unsupported"
-    )
+    min_support: float = Field(default=0.6, ge=0, le=1, description="below it a sentence counts as unsupported")
     min_relevance: float = Field(default=0.25, ge=-1, le=1, description="best source below it: refuse")
     questions: list[str] = Field(default=[], description="asked at the end of a run")
 
@@ -302,7 +307,5 @@ def _known_keys(model: Any, location: tuple[int | str, ...]) -> list[str]:
             continue
         annotation: Any = model.model_fields[part].annotation
         arguments = getattr(annotation, "__args__", ())
-        model = next(
-            (a for a in (annotation, *arguments) if isinstance(a, type) and issubclass(a, BaseModel)), model
-        )
+        model = next((a for a in (annotation, *arguments) if isinstance(a, type) and issubclass(a, BaseModel)), model)
     return list(model.model_fields)

@@ -25,9 +25,7 @@ def backup_home(home: Home, target: Path, *, with_cache: bool = False) -> int:
     left_out = tuple(name for name in LEFT_OUT if not (with_cache and name == "cache"))
     try:
         with exclusive(home, "use", "wait for it to end or stop it, then run the backup again"):
-            files = [
-                p for p in sorted(home.root.rglob("*")) if p.relative_to(home.root).parts[0] not in left_out
-            ]
+            files = [p for p in sorted(home.root.rglob("*")) if p.relative_to(home.root).parts[0] not in left_out]
             with tarfile.open(beside, "w:gz") as archive:
                 for path in progress.track(files, "backup"):
                     archive.add(path, arcname=str(path.relative_to(home.root)), recursive=False)
@@ -55,9 +53,7 @@ def restore_home(archive: Path, root: Path, *, replace: bool = False) -> int:
             content.extractall(beside, filter="data")  # refuses absolute paths, links out and devices
         version = (beside / "schema_version").read_text().strip()
         if version != str(SCHEMA_VERSION):
-            raise InputError(
-                f"{archive} has schema version {version}", f"this llm-twin knows {SCHEMA_VERSION}"
-            )
+            raise InputError(f"{archive} has schema version {version}", f"this llm-twin knows {SCHEMA_VERSION}")
         count = sum(1 for path in beside.rglob("*") if path.is_file())
         if root.exists():
             shutil.rmtree(root)

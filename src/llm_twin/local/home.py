@@ -111,11 +111,15 @@ def _check_schema(home: Home) -> None:
 
 
 @contextmanager
-def exclusive(home: Home, name: str, remedy: str, *, wait: bool = False) -> Iterator[None]:
-    """Hold the lock `name` of this home; raise InputError at once if another process holds it (unless `wait`)."""
+def exclusive(home: Home, name: str, remedy: str, *, wait: bool = False, shared: bool = False) -> Iterator[None]:
+    """Hold the lock `name` of this home, alone or with others that share it.
+
+    Raises InputError at once if another process is in the way (unless `wait`).
+    """
+    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     with (home.run / f"{name}.lock").open("w") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            fcntl.flock(file, kind | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             raise InputError(f"another process is using {home.root} ({name})", remedy) from None
         yield

@@ -124,9 +124,7 @@ def can_connect(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def start_process(
-    command: list[str], log: Path, environment: dict[str, str] | None = None
-) -> subprocess.Popen[bytes]:
+def start_process(command: list[str], log: Path, environment: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
     """Start a child in a session of its own (Ctrl-C reaches us, and we stop it) that dies with us on Linux."""
     with log.open("ab") as output:
         return subprocess.Popen(
