@@ -1,0 +1,93 @@
+"""Which twins a server holds: for each, whose it is, its models at the predictor, and its recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from llm_twin.documents import Author
+from llm_twin.errors import InputError
+from llm_twin.recipes import ServingRecipe
+
+
+class Twin(BaseModel):
+    """One served twin: `name` is its model name at the transformer, `model` the one at the predictor."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")
+    author: Author
+    model: str = "base"
+    variants: dict[str, str] = {}  # such as base, sft, dpo → the predictor's model: compared on the page
+    index: str = ""  # digest of the author's index content
+    release: str = ""
+    embedder: str = "all-MiniLM-L6-v2"
+    serving: ServingRecipe = ServingRecipe()
+
+    @property
+    def disclosure(self) -> str:
+        """What the twin always says of itself."""
+        name = self.author.name
+        return f"This is a language model trained on the published writing of {name}. It is not {name}."
+
+
+class TwinFile(BaseModel):
+    """What a run leaves in `LLM_TWIN_HOME/twins/<author>.json`: where the twin's parts are."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    author: Author
+    base: str = ""
+    adapter: str = ""
+    sft: str = ""
+    merged: str = ""
+    quantized: str = ""
+    index: str = ""
+    release: str = ""
+    embedder: str = "all-MiniLM-L6-v2"
+    serving: ServingRecipe = ServingRecipe()
+
+
+class ServerConfig(BaseModel):
+    """The transformer's configuration file. Secrets are not in it: they come from the environment."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    twins: list[Twin] = Field(min_length=1)
+    predictor: str  # OpenAI base URL, such as http://127.0.0.1:8090/v1; empty: no predictor, extracts only
+    vectors: str = ""  # Qdrant's URL; empty: no retrieval
+    tracking_uri: str = ""  # MLflow; empty: no traces
+    cache_dir: Path | None = None  # of encoders
+
+
+def read_twin_file(path: Path) -> TwinFile:
+    """Read one twin's file. Raises InputError."""
+    try:
+        return TwinFile.model_validate_json(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"no twin in {path}", "build one with `twin run`") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"{path}: {place}: {first['msg']}", "build the twin again with `twin run`") from error
+
+
+def read_twin_files(folder: Path) -> list[TwinFile]:
+    """All twins of a home, by author. Raises InputError if there is none."""
+    found = [read_twin_file(path) for path in sorted(folder.glob("*.json"))]
+    if not found:
+        raise InputError(f"no twin in {folder}", "build one with `twin run`")
+    return found
+
+
+def read_server_config(path: Path) -> ServerConfig:
+    """Read the transformer's configuration. Raises InputError that names the key."""
+    try:
+        return ServerConfig.model_validate_json(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}", "give the path of a JSON file") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"{path}: {place}: {first['msg']}", "mend the file") from error
