@@ -38,7 +38,7 @@ def options(
 
 def main() -> None:
     """Run the command line; an error that we can name is one line on stderr and an exit code, never a traceback."""
-    for module in sorted(found.name for found in pkgutil.iter_modules(__path__)):
+    for module in sorted(found.name for found in pkgutil.iter_modules(__path__) if found.name != "__main__"):
         register = getattr(importlib.import_module(f"{__name__}.{module}"), "register", None)
         if register is not None:
             register(app)
