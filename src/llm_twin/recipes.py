@@ -88,9 +88,14 @@ class DatasetsRecipe(Section):
     continuation_share: float = Field(default=0.25, ge=0, le=1, description="of passages that follow another")
     max_preference_pairs: int = Field(default=600, ge=0, description="for training; validation and test have all")
     min_duplicate_jaccard: float = Field(default=0.6, gt=0, le=1, description="near-duplicate outputs above it go")
-    max_held_out_overlap: float = Field(
-        default=0.05, ge=0, le=1, description="share of a training sample's 8-word runs that held-out text may have"
+    max_shared_words: int = Field(
+        default=12, ge=4, description="longest run of words that a training sample may share with held-out text"
     )
+    max_cosine: float = Field(
+        default=0.95, gt=0, le=1, description="a training sample nearer than this to a held-out one goes"
+    )
+    embedder: str = Field(default="all-MiniLM-L6-v2", description="for overlap and topics; empty: do without")
+    evaluation_prompts: list[str] = Field(default=[], description="never to be trained on")
     max_leaked_share: float = Field(default=0.0, ge=0, le=1, description="above it the step fails")
 
 
@@ -114,7 +119,7 @@ class SeedlingRecipe(Section):
     context: int = Field(default=2048, ge=64, description="positions the model accepts")
     block: int = Field(default=256, ge=16, description="tokens of one training sequence")
     batch_size: int = Field(default=4, ge=1)
-    steps: int = Field(default=800, ge=1)
+    steps: int = Field(default=640, ge=1)
     learning_rate: float = Field(default=3e-3, gt=0)
 
 
@@ -124,6 +129,7 @@ class TrainingRecipe(Section):
     seed: int = 20
     base_model: str = Field(default="seedling", description="seedling, a local folder, or a hub id")
     base_revision: str = Field(default="", description="commit, tag or branch of a hub model")
+    chat_template: str = Field(default="", description="a .jinja file, or twin for ours; empty keeps the model's own")
     seedling: SeedlingRecipe = SeedlingRecipe()
     method: Literal["lora", "qlora", "full"] = "lora"
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -181,6 +187,8 @@ class EvaluationRecipe(Section):
     recall_k: list[int] = [1, 5, 10]
     max_queries: int = Field(default=200, ge=1)
     max_generations: int = Field(default=16, ge=0)
+    max_new_tokens: int = Field(default=96, ge=1)
+    embedder: str = "all-MiniLM-L6-v2"
     retrieval: RetrievalRecipe = RetrievalRecipe()
 
 
@@ -192,6 +200,10 @@ class ServingRecipe(Section):
     temperature: float = Field(default=0.0, ge=0, le=2)
     min_support: float = Field(default=0.6, ge=0, le=1, description="below it a sentence counts as unsupported")
     min_relevance: float = Field(default=0.25, ge=-1, le=1, description="best source below it: refuse")
+    min_supported_share: float = Field(
+        default=0.5, ge=0, le=1, description="of an answer's sentences; below it the author is quoted instead"
+    )
+    max_extract_sentences: int = Field(default=3, ge=1, le=20)
     questions: list[str] = Field(default=[], description="asked at the end of a run")
 
 
