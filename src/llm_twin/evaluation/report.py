@@ -1,0 +1,98 @@
+"""The evaluation as one HTML page: tables, plots, and the answers side by side. Needs nothing from outside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader
+
+from llm_twin.evaluation import plots
+from llm_twin.evaluation.scores import Scores
+from llm_twin.evaluation.statistics import Interval
+
+
+@dataclass(frozen=True)
+class Block:
+    """One section of the page: a text, perhaps a plot (SVG), perhaps a table."""
+
+    title: str
+    text: str
+    plot: str = ""
+    columns: list[str] = field(default_factory=list)
+    rows: list[list[str]] = field(default_factory=list)
+
+
+def render_report(scores: Scores) -> str:
+    """The page's HTML. The same scores give the same page."""
+    blocks = [
+        block
+        for block in (_perplexity_block(scores), _retrieval_block(scores), _texts_block(scores))
+        if block is not None
+    ]
+    environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
+    return environment.get_template("report.html.jinja").render(scores=scores, blocks=blocks)
+
+
+def format_interval(interval: Interval, digits: int = 3) -> str:
+    """Such as `0.812 [0.771, 0.853]`."""
+    if interval.low is None or interval.high is None:
+        return f"{interval.mean:.{digits}f} (one value)"
+    return f"{interval.mean:.{digits}f} [{interval.low:.{digits}f}, {interval.high:.{digits}f}]"
+
+
+def _perplexity_block(scores: Scores) -> Block | None:
+    if not scores.perplexity:
+        return None
+    rows = [
+        [
+            name,
+            f"{found.perplexity:.2f}",
+            f"{found.bits_per_character:.3f}",
+            f"{found.tokens:,}",
+            format_interval(found.difference) if found.difference else "",
+        ]
+        for name, found in scores.perplexity.items()
+    ]
+    return Block(
+        "Held-out perplexity",
+        "How well each candidate predicts what the author wrote and it never saw; lower is better. The "
+        "difference is in nats a token, minus the first candidate's, paired by document.",
+        plots.paired_documents({name: found.documents for name, found in scores.perplexity.items()}),
+        ["candidate", "perplexity", "bits a character", "tokens", "difference"],
+        rows,
+    )
+
+
+def _retrieval_block(scores: Scores) -> Block | None:
+    found = scores.retrieval
+    if found is None:
+        return None
+    measures = {f"recall@{k}": interval for k, interval in found.recall.items()}
+    measures |= {"MRR": found.mrr, "nDCG": found.ndcg} | scores.contexts
+    return Block(
+        "Retrieval",
+        f"{found.queries} known-item queries made from {found.documents} documents: is the passage found again? "
+        "Made-up queries are easier than people's; compare releases with these figures, not needs.",
+        plots.intervals(measures),
+        ["measure", "mean and interval"],
+        [[name, format_interval(interval)] for name, interval in measures.items()],
+    )
+
+
+def _texts_block(scores: Scores) -> Block | None:
+    if not scores.texts:
+        return None
+    names = sorted({name for metrics in scores.texts.values() for name in metrics})
+    rows = [
+        [candidate, *(format_interval(metrics[name]) if name in metrics else "" for name in names)]
+        for candidate, metrics in scores.texts.items()
+    ]
+    return Block(
+        "Likeness to the author's own text",
+        "What each candidate wrote to held-out prompts, against what the author wrote (ragas, no judge). Word "
+        "overlap is a weak sign: a good answer can use other words.",
+        "",
+        ["candidate", *names],
+        rows,
+    )

@@ -1,0 +1,76 @@
+"""What an evaluation found: one record, read by the report, the registry and the gate.
+
+Holds no clock times, so the same models on the same samples give the same file to the last digit.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from llm_twin.errors import InputError
+from llm_twin.evaluation.known_items import RetrievalScores
+from llm_twin.evaluation.perplexity import Perplexity
+from llm_twin.evaluation.statistics import Interval
+
+
+class Output(BaseModel):
+    """What each candidate wrote for one prompt, beside what the author wrote."""
+
+    sample_id: str
+    document_id: str
+    prompt: str
+    reference: str
+    texts: dict[str, str]  # candidate → text
+
+
+class Scores(BaseModel):
+    """All that one evaluation measured. Dictionaries by candidate keep the order base, sft, dpo, quantized."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    author: str
+    index: str  # digest of the index that retrieval was asked of
+    candidates: list[str]
+    samples: int
+    perplexity: dict[str, Perplexity] = {}
+    retrieval: RetrievalScores | None = None
+    contexts: dict[str, Interval] = {}
+    texts: dict[str, dict[str, Interval]] = {}  # candidate → metric → interval
+    outputs: list[Output] = []
+    notes: list[str] = []  # what could not be measured, and what would be enough
+
+    def headline(self) -> dict[str, float]:
+        """The figures by name, flat: for MLflow, the KFP metrics artifact and tables."""
+        figures: dict[str, float] = {}
+        for name, found in self.perplexity.items():
+            figures[f"perplexity_{name}"] = found.perplexity
+        if self.retrieval is not None:
+            for k, interval in self.retrieval.recall.items():
+                figures[f"recall_at_{k}"] = interval.mean
+            figures["mrr"] = self.retrieval.mrr.mean
+            figures["ndcg"] = self.retrieval.ndcg.mean
+        for name, interval in self.contexts.items():
+            figures[name] = interval.mean
+        for candidate, metrics in self.texts.items():
+            for name, interval in metrics.items():
+                figures[f"{name}_{candidate}"] = interval.mean
+        return figures
+
+
+def read_scores(path: str | Path) -> Scores:
+    """Read a scores file. Raises InputError when it is missing or not one."""
+    try:
+        return Scores.model_validate_json(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValidationError) as error:
+        raise InputError(f"{path} is no scores file: {error}", "give the file that evaluate_twin wrote") from error
+
+
+def write_scores(path: str | Path, scores: Scores) -> None:
+    """Write `scores` beside `path` and then in its place."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beside = target.with_name(f".{target.name}.part")
+    beside.write_text(scores.model_dump_json(indent=1), encoding="utf-8")
+    beside.replace(target)
