@@ -1,3 +1,1 @@
-"""The sample author, Odalys Fenwick: invented, with public writing in the forms that the platforms give."""
-
-HOSTS = ("fenwick.example", "theslowgauge.example")
+"""The sample author: an invented person's public writing, and a server for her two sites."""
