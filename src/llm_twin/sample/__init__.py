@@ -1,1 +1,3 @@
 """The sample author: an invented person's public writing, and a server for her two sites."""
+
+HOSTS = ("fenwick.example", "theslowgauge.example")
