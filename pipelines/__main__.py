@@ -1,4 +1,4 @@
-"""`python -m pipelines compile|list`: the pipelines as IR YAML for Kubeflow. (`twin run` runs them.)"""
+"""`python -m pipelines compile|list|keys`: the pipelines as IR YAML for Kubeflow. (`twin run` runs them.)"""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from llm_twin.errors import TwinError
 from llm_twin.recipes import NodePool, load_recipe
-from pipelines.catalogue import NAMES, build_pipeline, find_recipe
+from pipelines.catalogue import NAMES, build_pipeline, describe_recipes, find_recipe
 from pipelines.kubeflow import compile_pipeline
 from pipelines.options import BuildOptions
 
@@ -18,6 +18,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m pipelines", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="name the pipelines")
+    commands.add_parser("keys", help="every key of a recipe, as the Markdown of docs/recipes.md")
     compile_parser = commands.add_parser("compile", help="write IR YAML for Kubeflow Pipelines")
     compile_parser.add_argument("name", nargs="?", default="all", choices=["all", *NAMES])
     compile_parser.add_argument("--recipe", help="its node pool sets the Kubernetes settings of GPU steps")
@@ -25,6 +26,9 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.command == "list":
         print("\n".join(NAMES))
+        return 0
+    if arguments.command == "keys":
+        print(describe_recipes(), end="")
         return 0
     try:
         pool = load_recipe(find_recipe(arguments.recipe)).node_pool if arguments.recipe else NodePool()

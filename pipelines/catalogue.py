@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import json
 from pathlib import Path
 from typing import Any
+
+from pydantic import BaseModel
 
 import components
 from llm_twin.errors import InputError
@@ -47,3 +50,40 @@ def stages_of_steps() -> dict[str, str]:
     """Each step's stage, by the name that kfp shows (`chunk-documents` → `features`)."""
     files = Path(components.__file__).parent.glob("*/*.py")
     return {file.stem.replace("_", "-"): file.parent.name for file in files if file.stem != "__init__"}
+
+
+def describe_recipes() -> str:
+    """Every key of a recipe, its type, default and meaning: the Markdown of docs/recipes.md."""
+    lines = [
+        "# Recipes",
+        "",
+        "A recipe is what one run does: a YAML file with one section a stage. An unknown key is an error that names",
+        "the key, the file and the nearest known spelling. Shipped: "
+        + ", ".join(f"`{file.stem}`" for file in sorted(RECIPES.glob("*.yaml")))
+        + ".",
+        "",
+        "This page is made by `python -m pipelines keys`.",
+    ]
+    _describe_section(Recipe, "", lines)
+    return "\n".join(lines) + "\n"
+
+
+def _describe_section(section: type[BaseModel], path: str, lines: list[str]) -> None:
+    doc = (section.__doc__ or "").strip().splitlines()[0]
+    lines += ["", f"## {path or 'recipe'}", "", doc, "", "| key | type | default | meaning |", "|---|---|---|---|"]
+    nested = []
+    for name, field in section.model_fields.items():
+        annotation = field.annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            place = f"{path}.{name}" if path else name
+            nested.append((annotation, place))
+            lines.append(f"| `{name}` | section | | see [{place}](#{place.replace('.', '')}) |")
+            continue
+        type_name = getattr(annotation, "__name__", "") if isinstance(annotation, type) else str(annotation)
+        for long in ("typing.", "llm_twin.recipes."):
+            type_name = type_name.replace(long, "")
+        type_name = type_name.replace(" | ", " or ")
+        default = "required" if field.is_required() else f"`{json.dumps(field.get_default(call_default_factory=True))}`"
+        lines.append(f"| `{name}` | {type_name} | {default} | {field.description or ''} |".replace("| |  |", "| | |"))
+    for child, place in nested:
+        _describe_section(child, place, lines)

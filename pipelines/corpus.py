@@ -12,8 +12,8 @@ def build(options: BuildOptions) -> Any:
     """The pipeline `corpus`."""
     Outputs = NamedTuple(
         "Outputs",
-        [("snapshot", str), ("documents", dsl.Dataset), ("chunks", dsl.Dataset), ("index", str), ("samples", dsl.Dataset)],
-    )  # fmt: skip
+        [("snapshot", str), ("index", str)] + [(name, dsl.Dataset) for name in ("documents", "chunks", "samples")],
+    )
     collect, featurise, sample = (stage.build(options) for stage in (collection, features, datasets))
 
     @dsl.pipeline(name="corpus", description="Collection, features and datasets of an author's writing.")

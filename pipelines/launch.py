@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from llm_twin import sample
 from llm_twin.documents import Answer, read_jsonl
 from llm_twin.errors import InputError
 from llm_twin.local.home import Home, exclusive
 from llm_twin.local.report import write_report
 from llm_twin.local.services import local_services
 from llm_twin.recipes import Recipe, SourceRecipe, load_sources, select_author
+from llm_twin.sample import site
 from pipelines.catalogue import build_pipeline, pipeline_arguments
 from pipelines.local_run import Listener, RunResult, run_local
 from pipelines.options import BuildOptions
@@ -88,16 +88,14 @@ def with_sources_file(recipe: Recipe) -> list[Recipe]:
 @contextmanager
 def sample_sites(recipe: Recipe, data: Path | None = None) -> Iterator[Recipe]:
     """Resolve `sample:` locations, and serve the sample author's sites on loopback if the recipe asks for them."""
-    folder = data or Path(sample.__file__).parent / "data"
+    folder = data or Path(site.__file__).parent / "data"
     sources = [_resolve_sample(source, folder) for source in recipe.collection.sources]
     hosts = {urlsplit(source.location).hostname or "" for source in sources}
     collection = recipe.collection.model_copy(update={"sources": sources})
-    asked = hosts & set(sample.HOSTS)
+    asked = hosts & set(site.SITES)
     if not asked:
         yield recipe.model_copy(update={"collection": collection})
         return
-    from llm_twin.sample import site
-
     with site.serve(folder) as url:
         connect_to = {**dict.fromkeys(sorted(asked), url), **recipe.collection.connect_to}
         yield recipe.model_copy(update={"collection": collection.model_copy(update={"connect_to": connect_to})})

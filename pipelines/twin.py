@@ -36,7 +36,8 @@ def build(options: BuildOptions) -> Any:
             if name in MODELS
         }
         judged = evaluate(
-            author=author, index=made["index"], chunks=made["chunks"], samples=data["samples"], recipe=evaluation, **models
+            author=author, index=made["index"], chunks=made["chunks"], samples=data["samples"],
+            recipe=evaluation, **models,
         ).outputs  # fmt: skip
         asked = serve(
             author=author, index=made["index"], release=judged["release"], recipe=serving,

@@ -1,3 +1,1 @@
 """The sample author: an invented person's public writing, and a server for her two sites."""
-
-HOSTS = ("fenwick.example", "theslowgauge.example")
