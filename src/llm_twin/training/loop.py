@@ -1,0 +1,177 @@
+"""What SFT and DPO share: the arguments of a run, LoRA, resuming, stopping on NaN, and saving in one move."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from llm_twin.errors import QualityError, TwinError
+from llm_twin.progress import report
+from llm_twin.recipes import TrainingRecipe
+from llm_twin.training.batching import use_sampler
+from llm_twin.training.callbacks import stop_on_nan, watch_progress
+from llm_twin.training.checkpoints import disk_error, guard_checkpoints, last_complete
+from llm_twin.training.hardware import Hardware
+
+
+@dataclass
+class TrainingResult:
+    """What a training step hands on: figures, the curve, and texts written before and after."""
+
+    method: str
+    figures: dict[str, float]  # deterministic on one machine: no times
+    speed: dict[str, float]  # seconds, tokens a second, memory
+    history: list[dict[str, float]]  # transformers' log history
+    notes: list[str] = field(default_factory=list)
+    writings: list[dict[str, str]] = field(default_factory=list)  # prompt, before, after, author
+
+
+def common_arguments(
+    recipe: TrainingRecipe, hardware: Hardware, work: Path, total_steps: int, learning_rate: float
+) -> dict[str, Any]:
+    """The part of TRL's arguments that SFT and DPO have in common."""
+    return {
+        "output_dir": str(work),
+        "learning_rate": learning_rate,
+        "lr_scheduler_type": "cosine",
+        "warmup_steps": math.ceil(total_steps * recipe.warmup_share),
+        "weight_decay": recipe.weight_decay,
+        "max_grad_norm": recipe.max_gradient_norm,
+        "gradient_accumulation_steps": recipe.gradient_accumulation,
+        "gradient_checkpointing": hardware.gradient_checkpointing,
+        "optim": "paged_adamw_8bit" if recipe.method == "qlora" and hardware.device == "cuda" else "adamw_torch_fused",
+        "bf16": hardware.precision == "bf16",
+        "fp16": hardware.precision == "fp16",
+        "use_cpu": hardware.device == "cpu",
+        "use_liger_kernel": hardware.liger,
+        "seed": recipe.seed,
+        "data_seed": recipe.seed,
+        "logging_steps": 1,
+        "logging_nan_inf_filter": False,  # a NaN must be seen, not averaged away
+        "save_strategy": "steps",
+        "save_steps": recipe.save_steps,
+        "save_total_limit": 2,
+        "restore_callback_states_from_checkpoint": True,
+        "report_to": [],
+        "disable_tqdm": True,
+        "dataloader_pin_memory": hardware.device == "cuda",
+    }
+
+
+def lora_config(recipe: TrainingRecipe) -> Any:
+    """LoRA on every linear layer but the output head (Hu et al. 2021; all layers: Dettmers et al. 2023)."""
+    from peft import LoraConfig
+
+    return LoraConfig(
+        r=recipe.lora_rank,
+        lora_alpha=recipe.lora_alpha,
+        lora_dropout=recipe.lora_dropout,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
+
+
+def load_for_training(base: Path, recipe: TrainingRecipe, hardware: Hardware) -> Any:
+    """The base model as the method needs it: NF4 with double quantization for QLoRA, else in full."""
+    import torch
+
+    from llm_twin.training.base import load_model
+
+    options: dict[str, Any] = {"attn_implementation": hardware.attention}
+    if recipe.method == "full":
+        return load_model(base, torch.float32, **options)  # master weights; autocast computes in half precision
+    if recipe.method == "qlora":
+        from transformers import BitsAndBytesConfig
+
+        options["quantization_config"] = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=hardware.torch_dtype,
+        )
+        options["device_map"] = {"": 0} if hardware.device == "cuda" else "cpu"
+    return load_model(base, hardware.torch_dtype, **options)
+
+
+def run_trainer(
+    trainer: Any, what: str, by_length: bool, work: Path, watchers: list[Callable[[Any], None]] | None = None
+) -> float:
+    """Train, going on from the last complete checkpoint in `work` if there is one. Returns the seconds it took.
+
+    Raises QualityError when the loss stops being a number, TwinError when a checkpoint cannot be written.
+    """
+    use_sampler(trainer, by_length)
+    watch_progress(trainer, what)
+    stop_on_nan(trainer)
+    for watch in watchers or []:
+        watch(trainer)
+    guard_checkpoints(trainer)
+    resume = last_complete(work)
+    if resume:
+        report(f"{what}: going on from {resume.name}")
+    begun = time.monotonic()
+    try:
+        trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    except OSError as error:
+        raise disk_error(error, work) from error
+    except RuntimeError as error:
+        if "write" in str(error).lower() or "No space" in str(error):
+            raise disk_error(OSError(28, str(error).splitlines()[0]), work) from error
+        raise _explain(error) from error
+    return time.monotonic() - begun
+
+
+def _explain(error: RuntimeError) -> Exception:
+    if "out of memory" in str(error).lower():
+        return TwinError(
+            f"out of memory while training: {str(error).splitlines()[0][:160]}",
+            "lower training.sft_batch_size or max_length, set gradient_checkpointing: on, or method: qlora",
+        )
+    return error
+
+
+def save_trained(model: Any, tokenizer: Any, folder: Path, record: dict[str, Any]) -> None:
+    """Write the adapter (or the whole model) with its tokenizer and run record beside `folder`, then in its place."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    beside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    shutil.rmtree(beside, ignore_errors=True)
+    try:
+        if hasattr(model, "peft_config"):
+            model.save_pretrained(beside, selected_adapters=["default"])
+        else:
+            model.save_pretrained(beside)
+        (beside / "README.md").unlink(missing_ok=True)  # PEFT's empty card; ours is written at registration
+        tokenizer.save_pretrained(beside)
+        (beside / "training.json").write_text(json.dumps(record, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        if folder.is_dir():
+            shutil.rmtree(folder)
+        beside.replace(folder)
+    except OSError as error:
+        raise disk_error(error, folder) from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def check_finite(value: float, what: str) -> float:
+    """Return `value`, or raise QualityError when it is not a number."""
+    if not math.isfinite(value):
+        raise QualityError(f"{what} is {value}", "lower the learning rate or raise training.warmup_share")
+    return value
+
+
+def peak_memory_mb(hardware: Hardware) -> float:
+    """Peak resident memory of this process, or peak allocated memory of the GPU, in MB."""
+    import resource
+
+    import torch
+
+    if hardware.device == "cuda":
+        return torch.cuda.max_memory_allocated() / 1e6
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
