@@ -1,0 +1,35 @@
+from kfp import dsl
+
+from components.images import CORE_IMAGE
+
+
+@dsl.component(base_image=CORE_IMAGE, install_kfp_package=False)
+def ask_twin(
+    author: dict,
+    index: str,
+    release: str,
+    base: dsl.Input[dsl.Model],
+    adapter: dsl.Input[dsl.Model],
+    recipe: dict,
+    code: str,
+    answers: dsl.Output[dsl.Dataset],
+    report: dsl.Output[dsl.HTML],
+) -> None:
+    """Serve the twin, ask the recipe's questions over KServe v2 and OpenAI, write Answer lines."""
+    from pathlib import Path
+
+    from llm_twin.artifacts import seal
+    from llm_twin.documents import Author, write_jsonl
+    from llm_twin.recipes import ServingRecipe
+    from llm_twin.serving import probe
+    from llm_twin.settings import HomeSettings, IndexSettings, RegistrySettings
+
+    home, who = HomeSettings().root, Author.model_validate(author)
+    found = probe.probe_twin(
+        who, index=index, release=release, base=base.path, adapter=adapter.path,
+        recipe=ServingRecipe.model_validate(recipe), vectors_url=IndexSettings().url,
+        tracking_uri=RegistrySettings().resolve(home), cache_dir=home / "cache", logs=home / "logs",
+    )  # fmt: skip
+    write_jsonl(answers.path, found)
+    Path(report.path).write_text(probe.render_answers(who, found))
+    seal(answers)

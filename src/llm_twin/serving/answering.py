@@ -1,0 +1,281 @@
+"""From a question to an answer with sources: retrieve, ask the predictor, check, or quote the author instead.
+
+    prepared = await prepare(asked, twin, parts)      # retrieval and prompt; a refusal ends here
+    draft    = await parts.predictor.chat(body_for(prepared, …))
+    answer   = await conclude(prepared, draft.texts[0], …)
+
+What the model wrote is given out only as far as the author's own text supports it. Otherwise the answer is an
+extract of the author's sentences, and says so; and where nothing relevant was found, a refusal, which says
+so too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from llm_twin.documents import Answer, AnswerSentence, Chunk, Citation
+from llm_twin.prompts import render_prompt
+from llm_twin.serving.predictor_client import Draft, PredictorClient, PredictorError
+from llm_twin.serving.twins import Twin
+from llm_twin.support import check_support, extract_answer, split_sentences
+from llm_twin.support.check import Encodes
+from llm_twin.tracing import Hop, TracedHit, TraceRecord, new_trace_id
+
+HISTORY_MESSAGES = 6
+CHARACTERS_PER_TOKEN = 3.0  # on the safe side for English; a prompt that is still too long is cut and sent again
+MAX_CUTS = 3
+
+Status = Literal["generated", "extracted", "refused"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A retrieved chunk with its scores."""
+
+    chunk: Chunk
+    score: float
+    dense_score: float | None = None
+    sparse_score: float | None = None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a client asks, whatever the protocol."""
+
+    question: str
+    history: tuple[dict[str, str], ...] = ()
+    variant: str = ""  # of the twin's model, such as base or sft; empty: the twin's own
+    top_k: int | None = None
+    sampling: dict[str, Any] = field(default_factory=dict)  # OpenAI names, only what was given
+    request_id: str = ""
+
+
+@dataclass
+class Parts:
+    """What answering works with; `retrieve` and the encoder run in `pool`, off the event loop."""
+
+    predictor: PredictorClient | None
+    retrieve: Callable[[str, Twin, int | None], list[Source]] | None
+    encoder: Encodes | None
+    pool: Executor
+    record: Callable[[TraceRecord], object] = lambda trace: None
+    context_tokens: int = 0  # of the predictor's model; 0: not known
+    clock: Callable[[], float] = time.perf_counter
+
+
+@dataclass
+class Prepared:
+    """A question on its way: what was retrieved, the messages for the predictor, and the time of each hop."""
+
+    asked: Asked
+    twin: Twin
+    trace_id: str
+    begun: float
+    started: datetime
+    sources: list[Source] = field(default_factory=list)
+    messages: list[dict[str, str]] = field(default_factory=list)
+    refusal: str = ""
+    hops: list[Hop] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def chunks(self) -> list[Chunk]:
+        """The retrieved chunks, best first."""
+        return [source.chunk for source in self.sources]
+
+
+class timed:
+    """Note the time of a block as a hop of the request."""
+
+    def __init__(self, prepared: Prepared, name: str, clock: Callable[[], float]) -> None:
+        self.prepared, self.name, self.clock = prepared, name, clock
+
+    def __enter__(self) -> None:
+        self.begun = self.clock()
+
+    def __exit__(self, *problem: object) -> None:
+        start = max(0.0, self.begun - self.prepared.begun)
+        seconds = max(0.0, self.clock() - self.begun)
+        self.prepared.hops.append(Hop(name=self.name, start_seconds=start, seconds=seconds))
+
+
+async def prepare(asked: Asked, twin: Twin, parts: Parts) -> Prepared:
+    """Retrieve and write the prompt; `refusal` is set when nothing relevant was found."""
+    prepared = Prepared(asked, twin, new_trace_id(), parts.clock(), datetime.now(UTC))
+    if parts.retrieve is not None:
+        loop = asyncio.get_running_loop()
+        with timed(prepared, "retrieve", parts.clock):
+            prepared.sources = await loop.run_in_executor(parts.pool, parts.retrieve, asked.question, twin, asked.top_k)
+        if best_relevance(prepared.sources) < twin.serving.min_relevance:
+            prepared.refusal = f"{twin.author.name} has not written about this, as far as I can find."
+            return prepared
+    budget = 0
+    if parts.context_tokens:
+        room = parts.context_tokens - min(twin.serving.max_new_tokens, parts.context_tokens // 3)
+        budget = int(room * CHARACTERS_PER_TOKEN)
+    prepared.messages = write_messages(asked, twin, prepared.chunks, budget)
+    return prepared
+
+
+def best_relevance(sources: Sequence[Source]) -> float:
+    """The nearness of the best source to the question (cosine); -1 without sources."""
+    return max((s.score if s.dense_score is None else s.dense_score for s in sources), default=-1.0)
+
+
+def write_messages(asked: Asked, twin: Twin, chunks: Sequence[Chunk], budget: int = 0) -> list[dict[str, str]]:
+    """The chat for the predictor, at most some `budget` characters (0: no limit): the last passages go
+    first."""
+    system = render_prompt("twin_system", author=twin.author.name)
+    history = list(asked.history[-HISTORY_MESSAGES:])
+    kept = list(chunks)
+    while True:
+        passages = [{"title": chunk.title or chunk.url, "text": chunk.text} for chunk in kept]
+        question = render_prompt("twin_question", passages=passages, question=asked.question)
+        size = len(system) + len(question) + sum(len(message["content"]) for message in history)
+        if not budget or size <= budget or not (kept or history):
+            break
+        if history:
+            history = history[2:]
+        else:
+            kept.pop()
+    return [{"role": "system", "content": system}, *history, {"role": "user", "content": question}]
+
+
+def body_for(prepared: Prepared) -> dict[str, Any]:
+    """The chat completion request for the predictor."""
+    serving = prepared.twin.serving
+    model = prepared.twin.variants.get(prepared.asked.variant, prepared.twin.model)
+    defaults = {"max_tokens": serving.max_new_tokens, "temperature": serving.temperature}
+    return {"model": model, "messages": prepared.messages, **defaults, **prepared.asked.sampling}
+
+
+async def generate(prepared: Prepared, parts: Parts) -> Draft | None:
+    """The predictor's answer, or None when it has none; a prompt too long for it is shortened and sent
+    again."""
+    if parts.predictor is None or prepared.refusal:
+        return None
+    with timed(prepared, "generate", parts.clock):
+        for cut in range(MAX_CUTS + 1):
+            try:
+                return await parts.predictor.chat(body_for(prepared), prepared.asked.request_id)
+            except PredictorError as error:
+                if error.code != "context_length_exceeded" or cut == MAX_CUTS:
+                    prepared.notes.append(error.message)
+                    return None
+                shorten(prepared)
+    return None
+
+
+def shorten(prepared: Prepared) -> None:
+    """Write the prompt again at two thirds of its size, for a predictor that found it too long."""
+    size = sum(len(message["content"]) for message in prepared.messages)
+    prepared.messages = write_messages(prepared.asked, prepared.twin, prepared.chunks, max(1, size * 2 // 3))
+
+
+async def conclude(prepared: Prepared, text: str | None, parts: Parts) -> Answer:
+    """Check what was written (None: nothing was) against the sources, and answer; the request is traced."""
+    loop = asyncio.get_running_loop()
+    if prepared.refusal:
+        status, sentences = "refused", [AnswerSentence(text=prepared.refusal, supported=False)]
+    elif parts.encoder is None or parts.retrieve is None:
+        status, sentences = ("generated" if text else "refused"), []
+    else:
+        with timed(prepared, "check", parts.clock):
+            status, sentences = await loop.run_in_executor(parts.pool, judge, prepared, text, parts.encoder)
+    shown = text or "" if status == "generated" else " ".join(s.text for s in sentences)
+    return finish(prepared, status, shown.strip(), sentences, parts)
+
+
+def judge(prepared: Prepared, text: str | None, encoder: Encodes) -> tuple[Status, list[AnswerSentence]]:
+    """The answer's status and sentences: the model's where the sources support them, or the author's own."""
+    serving = prepared.twin.serving
+    chunks = prepared.chunks
+    said = [sentence.text for sentence in split_sentences(text or "")]
+    if said:
+        checked = check_support(said, chunks, encoder, serving.min_support)
+        share = sum(sentence.supported for sentence in checked) / len(checked)
+        if share >= serving.min_supported_share:
+            return "generated", checked
+    extract = extract_answer(prepared.asked.question, chunks, encoder, serving.max_extract_sentences)
+    if extract:
+        return "extracted", extract
+    name = prepared.twin.author.name
+    return "refused", [AnswerSentence(text=f"{name} has not written about this.", supported=False)]
+
+
+def finish(prepared: Prepared, status: Any, text: str, sentences: list[AnswerSentence], parts: Parts) -> Answer:
+    """The Answer record; hands the request's trace over."""
+    seconds = {hop.name: round(hop.seconds, 6) for hop in prepared.hops}
+    whole = max(0.0, parts.clock() - prepared.begun)
+    answer = Answer(
+        question=prepared.asked.question,
+        author=prepared.twin.author.id,
+        text=text,
+        status=status,
+        sentences=sentences,
+        sources=list_sources(sentences, prepared.sources if status != "refused" else []),
+        model=prepared.twin.variants.get(prepared.asked.variant, prepared.twin.model),
+        trace_id=prepared.trace_id,
+        seconds={**seconds, "whole": round(whole, 6)},
+    )
+    supported = [sentence.supported for sentence in sentences]
+    parts.record(
+        TraceRecord(
+            trace_id=prepared.trace_id,
+            started=prepared.started,
+            seconds=whole,
+            author=answer.author,
+            query=answer.question,
+            hits=[
+                TracedHit(
+                    chunk_id=s.chunk.chunk_id,
+                    url=s.chunk.url,
+                    title=s.chunk.title,
+                    score=s.score,
+                    dense_score=s.dense_score,
+                    sparse_score=s.sparse_score,
+                )
+                for s in prepared.sources
+            ],
+            answer=answer.text,
+            status=answer.status,
+            supported_share=sum(supported) / len(supported) if supported else None,
+            model=answer.model,
+            hops=prepared.hops,
+            error="; ".join(prepared.notes),
+        )
+    )
+    return answer
+
+
+def list_sources(sentences: Sequence[AnswerSentence], sources: Sequence[Source]) -> list[Citation]:
+    """What is cited, once each in order; where nothing is, the retrieved chunks."""
+    cited = {(c.chunk_id, c.start, c.end): c for sentence in sentences for c in sentence.citations}
+    if cited:
+        return list(cited.values())
+    return [
+        Citation(
+            chunk_id=s.chunk.chunk_id,
+            document_id=s.chunk.document_id,
+            url=s.chunk.url,
+            title=s.chunk.title,
+            start=s.chunk.start,
+            end=s.chunk.end,
+            quote=s.chunk.text[:300],
+            score=s.score,
+        )
+        for s in sources
+    ]
+
+
+async def answer_question(asked: Asked, twin: Twin, parts: Parts) -> Answer:
+    """The whole way for one question."""
+    prepared = await prepare(asked, twin, parts)
+    draft = await generate(prepared, parts)
+    return await conclude(prepared, draft.texts[0] if draft else None, parts)

@@ -1,0 +1,112 @@
+"""The transformer's front: every request passes here first, and our own routes end here.
+
+Bare ASGI before KServe's application: request ids, limits and errors in each protocol's own form. What is
+no route of ours (KServe's health, metadata, repository and metrics) goes on to KServe.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import orjson
+
+from llm_twin.errors import TwinError
+from llm_twin.serving.http import Call, Disconnected, HttpError, Receive, Scope, Send
+
+logger = logging.getLogger("llm_twin.serving")
+
+Protocol = Literal["openai", "kserve", "page"]
+Handler = Callable[[Call], Awaitable[None]]
+_REQUEST_ID = re.compile(r"^[A-Za-z0-9._:-]{1,128}$")
+
+
+@dataclass(frozen=True)
+class Route:
+    """A path of ours. `{name}` in it matches one segment and becomes a parameter of the call."""
+
+    method: str
+    path: str
+    handler: Handler
+    protocol: Protocol
+    summary: str
+    request: Any = None  # pydantic model of the body, for the OpenAPI description
+    scope: str = "ask"  # what an access key must allow; empty: open to all
+
+    @property
+    def pattern(self) -> re.Pattern[str]:
+        """The path as a regular expression."""
+        return re.compile("^" + re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/:]+)", re.escape(self.path)) + "$")
+
+
+class Front:
+    """The ASGI application: our routes, then KServe's."""
+
+    def __init__(self, routes: list[Route], inner: Any) -> None:
+        self.inner = inner
+        self.fixed = {(r.method, r.path): r for r in routes if "{" not in r.path}
+        self.patterns = [(r.method, r.pattern, r) for r in routes if "{" in r.path]
+        self.routes = routes
+        self.in_flight = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            if scope["type"] == "lifespan":
+                return
+            await self.inner(scope, receive, send)
+            return
+        call = Call.of(scope, receive, send)
+        given = call.header(b"x-request-id")
+        call.request_id = given if _REQUEST_ID.match(given) else uuid.uuid4().hex
+        route = self._find(call)
+        self.in_flight += 1
+        try:
+            if route is None:
+                await self.inner(scope, receive, send)
+            else:
+                await route.handler(call)
+        except Disconnected:
+            logger.info("client left", extra={"request_id": call.request_id})
+        except HttpError as error:
+            await _answer_error(call, route, error)
+        except TwinError as error:
+            logger.warning("%s", error, extra={"request_id": call.request_id})
+            await _answer_error(call, route, HttpError(503, error.message, code="unavailable", retry_after=5))
+        finally:
+            self.in_flight -= 1
+
+    def _find(self, call: Call) -> Route | None:
+        route = self.fixed.get((call.method, call.path))
+        if route is not None:
+            return route
+        for method, pattern, route in self.patterns:
+            if method == call.method and (match := pattern.match(call.path)):
+                call.parameters = match.groupdict()
+                return route
+        return None
+
+
+async def _answer_error(call: Call, route: Route | None, error: HttpError) -> None:
+    """The error in the form of the route's protocol; nothing if the response has begun."""
+    if call.status:
+        return
+    if error.retry_after:
+        call.sent_headers.append((b"retry-after", str(error.retry_after).encode()))
+    if error.status == 401:
+        call.sent_headers.append((b"www-authenticate", b"Bearer"))
+    await call.send_bytes(error.status, b"application/json", error_body(route.protocol if route else "kserve", error))
+
+
+def error_body(protocol: Protocol, error: HttpError) -> bytes:
+    """An error's body: OpenAI's `{"error": {…}}`, or KServe's `{"error": "…"}`."""
+    if protocol != "openai":
+        return orjson.dumps({"error": error.message})
+    kinds = {401: "authentication_error", 403: "permission_error", 404: "invalid_request_error"}
+    kinds |= {429: "rate_limit_error"}
+    kind = kinds.get(error.status, "invalid_request_error" if error.status < 500 else "server_error")
+    body = {"message": error.message, "type": kind, "param": error.field or None, "code": error.code or None}
+    return orjson.dumps({"error": body})

@@ -1,0 +1,134 @@
+"""The RAG transformer: one KServe ModelServer for many twins.
+
+    python -m llm_twin.serving.transformer --config server.json --port 8080
+
+The configuration (`twins.ServerConfig`) says which twins, which predictor and which index. Secrets come
+from the environment: LLM_TWIN_QDRANT_API_KEY and LLM_TWIN_PREDICTOR_API_KEY. It binds 127.0.0.1 unless told
+otherwise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from llm_twin.errors import TwinError
+from llm_twin.serving.answering import Parts, Source
+from llm_twin.serving.front import Front
+from llm_twin.serving.kserve_server import make_model, serve
+from llm_twin.serving.predictor_client import PredictorClient
+from llm_twin.serving.routes import Service
+from llm_twin.serving.twins import ServerConfig, Twin, read_server_config
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Read the configuration, warm up, serve until SIGTERM."""
+    parser = argparse.ArgumentParser(prog="llm_twin.serving.transformer", description=main.__doc__)
+    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8080)
+    parser.add_argument("--drain-seconds", type=float, default=0.0, help="ready is false this long before the end")
+    # KServe's controller adds these three to a transformer's arguments.
+    parser.add_argument("--model_name", help="the InferenceService's name; the configuration names the twins")
+    parser.add_argument("--predictor_host", help="instead of the configuration's predictor")
+    parser.add_argument("--http_port", type=int, dest="port", help="the same as --port")
+    options = parser.parse_args(arguments)
+    try:
+        config = at_release(read_server_config(options.config), options.predictor_host, dict(os.environ))
+        parts, recorder = build_parts(config)
+        service = Service(config.twins, parts)
+    except TwinError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)
+    for name in service.twins:
+        service.models[name] = make_model(name, _handler(service, name), _readiness(service))
+
+    def stop() -> None:
+        service.stopping = True
+
+    print(json.dumps({"url": f"http://{options.host}:{options.port}", "pid": os.getpid()}), flush=True)
+    serve(
+        list(service.models.values()),
+        lambda app: Front(service.routes(), app),
+        host=options.host,
+        port=options.port,
+        predictor_host=urlsplit(config.predictor).netloc,
+        drain_seconds=options.drain_seconds,
+        on_stop=stop,
+    )
+    if recorder is not None:
+        recorder.close(timeout_seconds=15)
+
+
+def at_release(config: ServerConfig, predictor_host: str | None, environment: dict[str, str]) -> ServerConfig:
+    """The configuration as a cluster's release sets it: the predictor that KServe names, and the versions that
+    LLM_TWIN_RELEASE and LLM_TWIN_INDEX hold, which answers and traces carry."""
+    predictor = f"http://{predictor_host}/v1" if predictor_host else config.predictor
+    versions = {"release": environment.get("LLM_TWIN_RELEASE"), "index": environment.get("LLM_TWIN_INDEX")}
+    given = {key: value for key, value in versions.items() if value}
+    twins = [twin.model_copy(update=given) for twin in config.twins]
+    return config.model_copy(update={"predictor": predictor, "twins": twins})
+
+
+def build_parts(config: ServerConfig) -> tuple[Parts, Any]:
+    """What answering works with: predictor, encoder, index and the trace recorder (or None)."""
+    predictor = None
+    if config.predictor:
+        predictor = PredictorClient(
+            config.predictor.rstrip("/"), api_key=os.environ.get("LLM_TWIN_PREDICTOR_API_KEY", "")
+        )
+    retrieve, encoder = None, None
+    if config.vectors:
+        retrieve, encoder = build_retrieval(config)
+    parts = Parts(predictor, retrieve, encoder, ThreadPoolExecutor(2, thread_name_prefix="answer"))
+    recorder = None
+    if config.tracking_uri:
+        from llm_twin.tracing import start_tracing
+
+        recorder = start_tracing(config.tracking_uri)
+        parts.record = recorder.record
+    return parts, recorder
+
+
+def build_retrieval(config: ServerConfig) -> tuple[Any, Any]:
+    """The retrieve function and the encoder, warmed up."""
+    from llm_twin.embedding import load_encoder
+    from llm_twin.retrieval.search import search
+    from llm_twin.stores.vectors import VectorIndex
+
+    encoder = load_encoder(config.twins[0].embedder, config.cache_dir)
+    encoder.encode(["warm up"])
+    index = VectorIndex.connect(config.vectors, os.environ.get("LLM_TWIN_QDRANT_API_KEY") or None)
+
+    def retrieve(question: str, twin: Twin, top_k: int | None) -> list[Source]:
+        recipe = twin.serving.retrieval
+        if top_k is not None:
+            recipe = recipe.model_copy(update={"top_k": top_k})
+        result = search(question, twin.author.id, index, encoder, recipe)
+        return [Source(hit.chunk, hit.score, hit.dense_score, hit.sparse_score) for hit in result.hits]
+
+    return retrieve, encoder
+
+
+def _handler(service: Service, name: str) -> Any:
+    async def handle(payload: Any, headers: Any) -> Any:
+        return await service.handle(name, payload)
+
+    return handle
+
+
+def _readiness(service: Service) -> Any:
+    async def is_ready() -> bool:
+        return not service.stopping
+
+    return is_ready
+
+
+if __name__ == "__main__":
+    main()
