@@ -35,3 +35,20 @@ def log_scores(tracking_uri: str, scores: Scores, recipe: dict[str, object], rep
     client.set_tag(run_id, "scores_digest", digest)
     client.set_terminated(run_id)
     return run_id
+
+
+def latest_scores(tracking_uri: str, author: str) -> Scores | None:
+    """The author's newest logged evaluation; None where there is none."""
+    experiment_id = open_experiment(tracking_uri, EXPERIMENT)
+    from mlflow.artifacts import load_dict
+    from mlflow.tracking import MlflowClient
+
+    runs = MlflowClient(tracking_uri=tracking_uri).search_runs(
+        [experiment_id],
+        f"tags.author = '{author}' AND status = 'FINISHED'",
+        max_results=1,
+        order_by=["attributes.start_time DESC"],
+    )
+    if not runs:
+        return None
+    return Scores.model_validate(load_dict(f"{runs[0].info.artifact_uri}/scores.json"))

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from llm_twin.documents import Chunk, InstructionSample
 from llm_twin.evaluation.candidates import Candidates, load_candidates
 from llm_twin.evaluation.known_items import make_known_items, measure_retrieval
 from llm_twin.evaluation.likelihood import generate_texts, score_completions
 from llm_twin.evaluation.perplexity import sample_messages, summarise_losses
+from llm_twin.evaluation.quantized import ask_quantized
 from llm_twin.evaluation.ragas_metrics import measure_contexts, measure_texts
 from llm_twin.evaluation.scores import Output, Scores
 from llm_twin.progress import report
@@ -20,27 +23,45 @@ from llm_twin.training.samples import instruction_samples
 Find = Callable[[str], Sequence[str]]  # query → chunk ids, best first
 
 
+@dataclass(frozen=True)
+class Models:
+    """Folders of the candidates; `quantize_python` is the interpreter that can load the quantized one."""
+
+    base: Path
+    adapters: dict[str, Path]
+    quantized: Path | None = None
+    quantize_python: Path | None = None
+
+
 def evaluate_models(
     author: str,
     index: str,
-    base: Path,
-    adapters: dict[str, Path],
+    models: Models,
     samples: Path,
     chunks: Sequence[Chunk],
     find: Find,
     recipe: EvaluationRecipe,
 ) -> Scores:
-    """Measure base and adapters on held-out samples, and retrieval on known-item queries."""
+    """Measure all candidates on held-out samples, and retrieval on known-item queries."""
     heldout = held_out_samples(samples)
-    scores = Scores(author=author, index=index, candidates=["base", *adapters], samples=len(heldout))
+    scores = Scores(author=author, index=index, candidates=["base", *models.adapters], samples=len(heldout))
     evaluate_retrieval(scores, chunks, find, recipe)
     if not heldout:
         scores.notes.append("no held-out samples: perplexity and texts need a test or validation split")
         return scores
     report(f"evaluation: loading {', '.join(scores.candidates)}")
-    candidates = load_candidates(base, adapters)
-    evaluate_likelihood(scores, candidates, heldout)
-    evaluate_texts(scores, candidates, heldout, recipe)
+    candidates = load_candidates(models.base, models.adapters)
+    prompts = choose_prompts(heldout, recipe.max_generations, recipe.seed)
+    losses, texts = measure_candidates(candidates, heldout, prompts, recipe)
+    if models.quantized is not None and models.quantize_python is not None:
+        report("evaluation: the quantized model, in its own environment")
+        request = make_request(heldout, prompts, recipe)
+        scores.candidates.append("quantized")
+        losses["quantized"], texts["quantized"] = ask_quantized(models.quantize_python, models.quantized, request)
+    else:
+        scores.notes.append("the quantized model was not measured: no quantization environment is set")
+    scores.perplexity = summarise_losses(heldout, losses)
+    add_texts(scores, prompts, texts)
     return scores
 
 
@@ -62,40 +83,51 @@ def evaluate_retrieval(scores: Scores, chunks: Sequence[Chunk], find: Find, reci
     scores.contexts = measure_contexts([found[item.query][:cut] for item in items], [item.relevant for item in items])
 
 
-def evaluate_likelihood(scores: Scores, candidates: Candidates, heldout: Sequence[InstructionSample]) -> None:
-    """Add each candidate's perplexity on the held-out samples, paired by document."""
+def measure_candidates(
+    candidates: Candidates,
+    heldout: Sequence[InstructionSample],
+    prompts: Sequence[InstructionSample],
+    recipe: EvaluationRecipe,
+) -> tuple[dict[str, list[tuple[float, int]]], dict[str, list[str]]]:
+    """By candidate: losses (nats, tokens) on the held-out samples, and what it writes to the prompts."""
     pairs = [(sample_messages(sample), sample.output) for sample in heldout]
-    losses = {}
+    conversations = [sample_messages(sample) for sample in prompts]
+    losses, texts = {}, {}
     for name in candidates.names:
-        report(f"evaluation: perplexity of {name} on {len(pairs)} held-out samples")
+        report(f"evaluation: {name}: perplexity on {len(pairs)} samples, texts to {len(prompts)} prompts")
         with candidates.active(name) as model:
             losses[name] = score_completions(model, candidates.tokenizer, pairs)
-    scores.perplexity = summarise_losses(heldout, losses)
-
-
-def evaluate_texts(
-    scores: Scores, candidates: Candidates, heldout: Sequence[InstructionSample], recipe: EvaluationRecipe
-) -> None:
-    """Let every candidate write to the same prompts, and compare with what the author wrote."""
-    prompts = choose_prompts(heldout, recipe.max_generations, recipe.seed)
-    if not prompts:
-        return
-    conversations = [sample_messages(sample) for sample in prompts]
-    written: dict[str, list[str]] = {}
-    for name in candidates.names:
-        report(f"evaluation: {name} writes to {len(prompts)} prompts")
-        with candidates.active(name) as model:
-            written[name] = generate_texts(
+            texts[name] = generate_texts(
                 model, candidates.tokenizer, conversations, recipe.max_new_tokens, seed=recipe.seed
             )
-        scores.texts[name] = measure_texts(written[name], [sample.output for sample in prompts])
+    return losses, texts
+
+
+def make_request(
+    heldout: Sequence[InstructionSample], prompts: Sequence[InstructionSample], recipe: EvaluationRecipe
+) -> dict[str, Any]:
+    """The same questions to a model of another environment."""
+    return {
+        "pairs": [[sample_messages(sample), sample.output] for sample in heldout],
+        "conversations": [sample_messages(sample) for sample in prompts],
+        "max_new_tokens": recipe.max_new_tokens,
+        "seed": recipe.seed,
+    }
+
+
+def add_texts(scores: Scores, prompts: Sequence[InstructionSample], texts: dict[str, list[str]]) -> None:
+    """Put what each candidate wrote into `scores`, with its likeness to what the author wrote."""
+    if not prompts:
+        return
+    for name, written in texts.items():
+        scores.texts[name] = measure_texts(written, [sample.output for sample in prompts])
     scores.outputs = [
         Output(
             sample_id=sample.sample_id,
             document_id=sample.document_id,
             prompt=sample.instruction,
             reference=sample.output,
-            texts={name: written[name][position] for name in written},
+            texts={name: texts[name][position] for name in texts},
         )
         for position, sample in enumerate(prompts)
     ]
