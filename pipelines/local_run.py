@@ -22,6 +22,7 @@ from typing import Any, TextIO
 
 import psutil
 
+from llm_twin import errors
 from llm_twin.errors import TwinError
 from llm_twin.progress import PREFIX
 
@@ -67,7 +68,6 @@ class LogReader(io.TextIOBase):
     listen: Listener
     steps: list[StepResult] = field(default_factory=list)
     error: str = ""
-    error_exit_code: int = 1
     _partial: str = ""
     _begun: float = 0.0
 
@@ -135,14 +135,20 @@ def run_local(
             failed = next((step for step in reader.steps if step.status == "failed"), None)
             if failed is None:
                 raise
-            reason = reader.error or str(error)
-            message, _, remedy = reason.partition(" → ")
-            again = f"then run the same command again, it goes on from there; log: {log}"
-            raise StepFailed(
-                f"step {failed.name} failed: {message}", f"{remedy}; {again}" if remedy else again
-            ) from error
+            raise _explain(failed.name, reader, log) from error
     outputs = dict(task.outputs)
     return RunResult(reader.steps, outputs, time.monotonic() - begun, log)
+
+
+def _explain(step: str, reader: LogReader, log: Path) -> StepFailed:
+    """The error that a failed step ended with, with the exit code of its class where it is one of ours."""
+    name, _, text = reader.error.partition(": ")
+    ours = getattr(errors, name, None)
+    message, _, remedy = (text if ours else reader.error or "it ended without saying why").partition(" → ")
+    again = f"then run the same command again, it goes on from there; log: {log}"
+    failure = StepFailed(f"step {step} failed: {message}", f"{remedy}; {again}" if remedy else again)
+    failure.exit_code = ours.exit_code if ours else 1
+    return failure
 
 
 @contextlib.contextmanager

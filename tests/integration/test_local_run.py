@@ -54,7 +54,7 @@ def test_a_failed_step_says_what_why_and_what_to_do_and_the_next_run_goes_on(hom
     file.write_text("fail")
     with pytest.raises(StepFailed) as failed:
         tiny_pipeline.run(home, file)
-    assert "keep-letters failed: QualityError: 7 of 8 documents are empty" in failed.value.message
+    assert "keep-letters failed: 7 of 8 documents are empty" in failed.value.message
     assert "look at the source" in failed.value.remedy
     assert str(home / "logs" / "run.log") in failed.value.remedy
     file.write_text("fine")
