@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from llm_twin.documents import InstructionSample, write_jsonl
+from llm_twin.documents import Chunk, InstructionSample, write_jsonl
 
 SENTENCES = [
     "The harbour gauge is read at dawn, before the ferry stirs the water.",
@@ -95,3 +95,47 @@ def samples(tmp_path_factory) -> Path:
     write_jsonl(folder / "instruction_test.jsonl", [make_sample(n) for n in range(12)])
     write_jsonl(folder / "instruction_train.jsonl", [make_sample(n, "train") for n in range(3)])
     return folder
+
+
+TEXT = {
+    "a": "The harbour gauge was read every dawn by Marta before any ferry crossed the estuary. Short one.",
+    "b": "Nobody in Fenwick ever repaired that broken sluice because the council lost its only ladder.",
+    "c": "Clocks in the customs house were always eleven minutes slow on purpose, said the warden.",
+}
+
+
+def make_chunk(name: str, text: str, document: str) -> Chunk:
+    return Chunk(
+        chunk_id=name,
+        document_id=document,
+        revision_id="r",
+        author="x",
+        platform="site",
+        kind="article",
+        url="http://x.example",
+        position=0,
+        start=0,
+        end=len(text),
+        text=text,
+    )
+
+
+@pytest.fixture(scope="session")
+def passage_texts() -> dict[str, str]:
+    return TEXT
+
+
+@pytest.fixture(scope="session")
+def make_passage():
+    return make_chunk
+
+
+@pytest.fixture(scope="session")
+def passages() -> list[Chunk]:
+    return [make_chunk(name, text, f"doc-{name}") for name, text in TEXT.items()]
+
+
+@pytest.fixture(scope="session")
+def find():
+    """Word overlap, best first: a real, small retriever."""
+    return lambda query: sorted(TEXT, key=lambda name: -len(set(query.split()) & set(TEXT[name].lower().split())))

@@ -2,7 +2,6 @@ import re
 import sys
 
 import pytest
-from test_known_items import CHUNKS, TEXT
 
 from llm_twin.errors import InputError, ModelError
 from llm_twin.evaluation.finish import write_results
@@ -13,14 +12,8 @@ from llm_twin.evaluation.scores import read_scores
 from llm_twin.recipes import EvaluationRecipe
 
 
-def find(query):
-    """Word overlap, best first: a real, small retriever."""
-    words = set(query.split())
-    return sorted(TEXT, key=lambda name: -len(words & set(TEXT[name].lower().split())))
-
-
 @pytest.fixture(scope="module")
-def evaluated(tiny, samples, tmp_path_factory):
+def evaluated(tiny, samples, passages, find, tmp_path_factory):
     models = Models(
         tiny / "base",
         {"sft": tiny / "sft", "dpo": tiny / "dpo"},
@@ -28,7 +21,7 @@ def evaluated(tiny, samples, tmp_path_factory):
         quantize_python=sys.executable,
     )
     recipe = EvaluationRecipe(max_generations=4, max_new_tokens=12)
-    scores = evaluate_models("a-b", "i" * 32, models, samples, CHUNKS, find, recipe)
+    scores = evaluate_models("a-b", "i" * 32, models, samples, passages, find, recipe)
     folder = tmp_path_factory.mktemp("out")
     uri = f"sqlite:///{folder}/mlflow.db"
     run = write_results(scores, recipe.model_dump(), uri, str(folder / "s.json"), str(folder / "r.html"))
@@ -57,9 +50,9 @@ def test_scores_report_and_run_are_left_and_agree(evaluated):
     assert (folder / "r.html").read_text() == page
 
 
-def test_the_same_models_give_the_same_scores_to_the_last_digit(evaluated, samples):
+def test_the_same_models_give_the_same_scores_to_the_last_digit(evaluated, samples, passages, find):
     scores, _, _, _, models, recipe = evaluated
-    again = evaluate_models("a-b", "i" * 32, models, samples, CHUNKS, find, recipe)
+    again = evaluate_models("a-b", "i" * 32, models, samples, passages, find, recipe)
     assert again.model_dump_json() == scores.model_dump_json()
 
 
@@ -68,16 +61,16 @@ def test_prompts_come_from_all_documents(samples):
     assert sorted(s.document_id for s in chosen) == ["d0", "d0", "d1", "d1", "d2", "d2"]
 
 
-def test_without_held_out_samples_it_says_so(tiny, tmp_path):
-    scores = evaluate_models("a", "", Models(tiny / "base", {}), tmp_path, CHUNKS, find, EvaluationRecipe())
+def test_without_held_out_samples_it_says_so(tiny, tmp_path, passages, find):
+    scores = evaluate_models("a", "", Models(tiny / "base", {}), tmp_path, passages, find, EvaluationRecipe())
     assert scores.perplexity == {} and "held-out" in scores.notes[-1]
     assert scores.retrieval.queries == 3
 
 
-def test_what_cannot_be_loaded_or_read_is_named(tiny, tmp_path):
+def test_what_cannot_be_loaded_or_read_is_named(tiny, samples, tmp_path, find):
     with pytest.raises(ModelError, match="cannot be measured"):
         ask_quantized(sys.executable, tmp_path, {"pairs": [], "conversations": [], "max_new_tokens": 1, "seed": 1})
     with pytest.raises(ModelError, match="cannot load"):
-        evaluate_models("a", "", Models(tmp_path, {}), tiny.parent / "samples0", [], find, EvaluationRecipe())
+        evaluate_models("a", "", Models(tmp_path, {}), samples, [], find, EvaluationRecipe())
     with pytest.raises(InputError):
         read_scores(tmp_path / "none.json")
