@@ -32,4 +32,5 @@ def ask_twin(
     )  # fmt: skip
     write_jsonl(answers.path, found)
     Path(report.path).write_text(probe.render_answers(who, found))
+    answers.metadata["summary"] = probe.summarise(found)
     seal(answers)

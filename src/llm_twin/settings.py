@@ -47,6 +47,19 @@ class IndexSettings(BaseSettings):
     api_key: SecretStr | None = None
 
 
+class EmbeddingSettings(BaseSettings):
+    """An embedding endpoint's key, where the recipe's embedder is one."""
+
+    model_config = _config("LLM_TWIN_EMBEDDING_")
+
+    api_key: SecretStr | None = None
+
+    @property
+    def key(self) -> str:
+        """The key as text; empty without one."""
+        return self.api_key.get_secret_value() if self.api_key else ""
+
+
 class RegistrySettings(BaseSettings):
     """MLflow: registry, metrics, prompts and traces."""
 
@@ -75,6 +88,15 @@ class LlmSettings(BaseSettings):
     base_url: str = ""
     api_key: SecretStr | None = None
     model: str = ""
+
+
+class ServingSettings(BaseSettings):
+    """The key that `twin ask` shows to a server, and the one that the transformer shows to its predictor."""
+
+    model_config = _config("LLM_TWIN_SERVING_")
+
+    key: SecretStr = SecretStr("")
+    predictor_key: SecretStr = SecretStr("")
 
 
 class QuantizeSettings(BaseSettings):

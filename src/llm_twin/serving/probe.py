@@ -162,6 +162,11 @@ def probe_twin(
         return ask_both_protocols(served, recipe.questions)
 
 
+def summarise(answers: Sequence[Answer]) -> str:
+    """The counts in one line, such as `2 generated, 4 extracted, 0 refused`."""
+    return ", ".join(f"{count} {status}" for status, count in count_statuses(answers).items())
+
+
 def count_statuses(answers: Sequence[Answer]) -> dict[str, int]:
     """How many answers were generated, extracted and refused."""
     return {status: sum(a.status == status for a in answers) for status in ("generated", "extracted", "refused")}
@@ -169,13 +174,12 @@ def count_statuses(answers: Sequence[Answer]) -> dict[str, int]:
 
 def render_answers(author: Author, answers: Sequence[Answer]) -> str:
     """The answers with their sources, as one HTML page."""
-    counts = ", ".join(f"{count} {status}" for status, count in count_statuses(answers).items())
     parts = [
         "<!doctype html><html lang=en><meta charset=utf-8><title>Answers</title><style>"
         "body{font:16px/1.5 system-ui,sans-serif;max-width:48rem;margin:2rem auto;padding:0 1rem;color:#1b1f24}"
         "article{border-top:1px solid #d0d7de;padding:1rem 0}.label{font-size:.8rem;color:#57606a}"
         "li{margin:.3rem 0}q{color:#424a53}</style>",
-        f"<h1>Answers of {escape(author.name)}'s twin</h1><p>A language model, not {escape(author.name)}. {counts}.</p>",
+        f"<h1>Answers of {escape(author.name)}'s twin</h1><p>A language model, not {escape(author.name)}. {summarise(answers)}.</p>",
     ]
     for answer in answers:
         sources = "".join(
@@ -183,9 +187,9 @@ def render_answers(author: Author, answers: Sequence[Answer]) -> str:
             f"{s.end}: <q>{escape(s.quote)}</q></li>"
             for s in answer.sources
         )
-        seconds = answer.seconds.get("whole", 0.0)
+        label = f"{answer.status} · {answer.seconds.get('whole', 0.0):.2f} s · {escape(answer.model)}"
         parts.append(
             f"<article><h2>{escape(answer.question)}</h2><p>{escape(answer.text)}</p>"
-            f"<p class=label>{answer.status} · {seconds:.2f} s · {escape(answer.model)}</p><ol>{sources}</ol></article>"
+            f"<p class=label>{label}</p><ol>{sources}</ol></article>"
         )
     return "\n".join(parts)

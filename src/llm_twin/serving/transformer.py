@@ -67,8 +67,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def at_release(config: ServerConfig, predictor_host: str | None, environment: dict[str, str]) -> ServerConfig:
-    """The configuration as a cluster's release sets it: the predictor that KServe names, and the versions that
-    LLM_TWIN_RELEASE and LLM_TWIN_INDEX hold, which answers and traces carry."""
+    """The configuration as a cluster's release sets it: the predictor that KServe names, and the versions
+    that LLM_TWIN_RELEASE and LLM_TWIN_INDEX hold, which answers and traces carry."""
     predictor = f"http://{predictor_host}/v1" if predictor_host else config.predictor
     versions = {"release": environment.get("LLM_TWIN_RELEASE"), "index": environment.get("LLM_TWIN_INDEX")}
     given = {key: value for key, value in versions.items() if value}

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from llm_twin.documents import Author
 from llm_twin.errors import InputError
-from llm_twin.recipes import ServingRecipe
+from llm_twin.recipes import FeaturesRecipe, ServingRecipe
 
 
 class Twin(BaseModel):
@@ -45,7 +45,7 @@ class TwinFile(BaseModel):
     quantized: str = ""
     index: str = ""
     release: str = ""
-    embedder: str = "all-MiniLM-L6-v2"
+    features: FeaturesRecipe = FeaturesRecipe()
     serving: ServingRecipe = ServingRecipe()
 
 
@@ -91,3 +91,43 @@ def read_server_config(path: Path) -> ServerConfig:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise InputError(f"{path}: {place}: {first['msg']}", "mend the file") from error
+
+
+def plan_serving(files: list[TwinFile]) -> tuple[list[Twin], str, dict[str, str]]:
+    """Many twins on one base: the twins, the base's folder, and the predictor's adapters (model name →
+    folder).
+
+    Each twin answers with its preferred adapter; base and SFT are its variants, for comparison. Raises
+    InputError where the twins do not share a base.
+    """
+    base = files[0].base
+    strange = next((file for file in files if file.base != base), None)
+    if strange is not None:
+        raise InputError(
+            f"the twins of {files[0].author.id} and {strange.author.id} stand on different base models",
+            "serve them apart, one with --author",
+        )
+    twins: list[Twin] = []
+    adapters: dict[str, str] = {}
+    for file in files:
+        name = file.author.id
+        variants = {"base": "base"}
+        if file.sft:
+            variants["sft"] = f"{name}.sft"
+            adapters[f"{name}.sft"] = file.sft
+        if file.adapter:
+            variants["dpo"] = name
+            adapters[name] = file.adapter
+        twins.append(
+            Twin(
+                name=name,
+                author=file.author,
+                model=name if file.adapter else "base",
+                variants=variants,
+                index=file.index,
+                release=file.release,
+                embedder=file.features.embedder,
+                serving=file.serving,
+            )
+        )
+    return twins, base, adapters

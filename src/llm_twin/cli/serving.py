@@ -1,0 +1,175 @@
+"""`twin serve`, `twin ask`: the twins of this home, up on loopback."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from llm_twin.documents import Answer
+    from llm_twin.serving.probe import Served
+
+STATE_FILE = "serve.json"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("serve")(serve)
+    app.command("ask")(ask)
+
+
+def serve(
+    author: list[str] = typer.Option([], help="Only these authors' twins (ids); default: all of this home."),
+    host: str = typer.Option("127.0.0.1", help="The address to listen on; wider than loopback needs access keys."),
+    port: int = typer.Option(8080, help="0 takes a free one."),
+    threads: int = typer.Option(0, help="Of the predictor; 0 leaves it to torch."),
+) -> None:
+    """Keep the twins up: the chat page, OpenAI chat completions and KServe v1 and v2, until Ctrl-C.
+
+    Example: `twin serve`, then open the page it names.
+    """
+    import json
+    import os
+    import signal
+    import threading
+
+    ended = threading.Event()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, lambda *_: ended.set())
+    with _served(author, host, port, threads) as served:
+        state = _home().run / STATE_FILE
+        state.write_text(json.dumps({"url": served.url, "pid": os.getpid()}))
+        try:
+            names = ", ".join(twin.name for twin in served.twins)
+            print(f"The twin is up: {names}")
+            print(f"  page     {served.url}/")
+            print(f"  OpenAI   {served.url}/openai/v1  (model {served.twins[0].name})")
+            print(f"  KServe   {served.url}/v2/models/{served.twins[0].name}/infer")
+            print('  here     twin ask "…"\nIt is a language model, not the author. Ctrl-C stops it.', flush=True)
+            ended.wait()
+        finally:
+            state.unlink(missing_ok=True)
+
+
+def ask(
+    question: str = typer.Argument(..., help="What to ask."),
+    author: str = typer.Option("", help="Whose twin (id); needed where this home holds several."),
+    url: str = typer.Option("", help="A server to ask; default: the one that `twin serve` keeps up, or one for now."),
+    as_json: bool = typer.Option(False, "--json", help="Print the whole answer as JSON."),
+) -> None:
+    """Ask the twin; prints the answer, how it came about, and its sources.
+
+    Example: `twin ask "Why did the gauge lose data?"`
+    """
+    import httpx
+
+    from llm_twin.errors import ServiceError
+    from llm_twin.serving.probe import ask_v2
+    from llm_twin.settings import ServingSettings
+
+    if not question.strip():
+        raise typer.BadParameter("ask something")
+    key = ServingSettings().key.get_secret_value()
+    url = url or _running_url()
+    try:
+        if url:
+            answer = ask_v2(url, author or _only_name(url, key), question, key)
+        else:
+            with _served([author] if author else [], "127.0.0.1", 0, 0) as served:
+                answer = ask_v2(served.url, author or served.twins[0].name, question)
+    except httpx.HTTPStatusError as error:
+        raise ServiceError(f"the twin refused: {error.response.text[:300]}", "see --author and --url") from error
+    except (httpx.HTTPError, KeyError, ValueError) as error:
+        raise ServiceError(f"the twin at {url} cannot be asked: {error}", "start it with `twin serve`") from error
+    _print_answer(answer, as_json)
+
+
+def _print_answer(answer: Answer, as_json: bool) -> None:
+    if as_json:
+        print(answer.model_dump_json(indent=1))
+        return
+    labels = {
+        "generated": "written by the model, supported by the sources",
+        "extracted": "the author's own sentences (the model's were not supported by the sources)",
+        "refused": "nothing relevant was found",
+    }
+    print(f"{answer.text}\n\n[{answer.status}: {labels[answer.status]}]")
+    for number, source in enumerate(answer.sources, start=1):
+        print(f"[{number}] {source.title or source.url} · {source.url}, characters {source.start} to {source.end}")
+
+
+def _home() -> Any:
+    from llm_twin.local.home import open_home
+    from llm_twin.settings import HomeSettings
+
+    return open_home(HomeSettings().root)
+
+
+@contextmanager
+def _served(authors: list[str], host: str, port: int, threads: int) -> Iterator[Served]:
+    """The twins of this home, up with the services they need."""
+    from llm_twin.errors import InputError
+    from llm_twin.local.services import can_connect, local_services
+    from llm_twin.serving.probe import serve_twins
+    from llm_twin.serving.twins import plan_serving, read_twin_files
+    from llm_twin.settings import RegistrySettings
+
+    home = _home()
+    files = [file for file in read_twin_files(home.twins) if not authors or file.author.id in authors]
+    if len(files) < max(1, len(authors)):
+        raise InputError(f"no twin of {', '.join(authors)} in {home.twins}", "build it with `twin run`")
+    if port and can_connect(port):
+        raise InputError(f"port {port} is in use", "give another with --port, or 0 for a free one")
+    twins, base, adapters = plan_serving(files)
+    for part in [base, *adapters.values()]:
+        if not Path(part).is_dir():
+            raise InputError(f"the model folder {part} is gone", "build the twin again with `twin run`")
+    with (
+        local_services(home, need=("vectors",)) as urls,
+        serve_twins(
+            twins,
+            base=base,
+            adapters=adapters,
+            vectors_url=urls["vectors"],
+            tracking_uri=RegistrySettings().resolve(home.root),
+            cache_dir=home.cache,
+            logs=home.logs,
+            host=host,
+            port=port,
+            threads=threads,
+        ) as served,
+    ):
+        yield served
+
+
+def _running_url() -> str:
+    """The address of the server that `twin serve` keeps up over this home, or the empty string."""
+    import json
+
+    import psutil
+
+    from llm_twin.settings import HomeSettings
+
+    try:
+        state = json.loads((HomeSettings().root / "run" / STATE_FILE).read_text())
+        return str(state["url"]) if psutil.pid_exists(int(state["pid"])) else ""
+    except (OSError, ValueError, KeyError):
+        return ""
+
+
+def _only_name(url: str, key: str) -> str:
+    import httpx
+
+    from llm_twin.errors import InputError
+
+    headers = {"authorization": f"Bearer {key}"} if key else {}
+    response = httpx.get(f"{url}/openai/v1/models", headers=headers, timeout=10)
+    response.raise_for_status()
+    names = [model["id"] for model in response.json()["data"]]
+    if len(names) != 1:
+        raise InputError(f"the server holds several twins: {', '.join(names)}", "say whose with --author")
+    return str(names[0])
