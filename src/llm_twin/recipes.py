@@ -34,6 +34,7 @@ class SourceRecipe(Section):
 
     location: str = Field(min_length=1, description="a URL, or the path of a file or folder")
     type: str = "auto"
+    base_url: str = Field(default="", description="where a publication lives whose export does not say it")
 
 
 class CollectionRecipe(Section):
@@ -44,6 +45,9 @@ class CollectionRecipe(Section):
     connect_to: dict[str, str] = Field(
         default={},
         description="host → http://address:port to connect to instead; lets a site be served from loopback",
+    )
+    allow_addresses: list[str] = Field(
+        default=[], description="hosts (or host:port) that may lie on a private or loopback address"
     )
     max_pages: int = Field(default=2000, ge=1)
     timeout_seconds: float = Field(default=30, gt=0)
@@ -57,20 +61,34 @@ class FeaturesRecipe(Section):
 
     min_words: int = Field(default=8, ge=1)
     languages: list[str] = Field(default=[], description="ISO 639-1 codes to keep; empty keeps all")
+    mask_pii: bool = Field(default=True, description="mask personal data of others in the retrieval view")
+    near_duplicate_jaccard: float = Field(default=0.8, ge=0, le=1, description="0 keeps near duplicates")
+    metadata: list[Literal["sizes", "readability", "topics", "entities", "sentiment"]] = ["sizes", "readability"]
     chunker: Literal["structure", "sentences", "tokens", "sliding", "semantic"] = "structure"
     max_tokens: int = Field(default=200, ge=16, le=8192)
     overlap_tokens: int = Field(default=0, ge=0)
-    embedder: str = "all-MiniLM-L6-v2"
+    semantic_percentile: float = Field(default=20, gt=0, lt=100, description="neighbours less alike are parted")
+    context: Literal["headings", "title", "none"] = Field(
+        default="headings", description="what is embedded before a chunk's text"
+    )
+    embedder: str = Field(default="all-MiniLM-L6-v2", description="a name, folder, hub id or endpoint")
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
     batch_size: int = Field(default=32, ge=1)
 
 
 class RetrievalRecipe(Section):
-    """Retrieval: how the chunks that bear on a question are found."""
+    """Retrieval: how the chunks that bear on a question are found. `twin tune` fits it to a corpus."""
 
     top_k: int = Field(default=5, ge=1, le=100)
     candidates: int = Field(default=50, ge=1, le=1000)
     fusion: Literal["rrf", "weighted", "dense", "sparse"] = "weighted"
     alpha: float = Field(default=0.6, ge=0, le=1, description="weight of the dense side in weighted fusion")
+    feedback: bool = Field(default=True, description="expand a query from what it finds first")
+    dense_feedback_chunks: int = Field(default=3, ge=1, le=50)
+    dense_feedback_weight: float = Field(default=0.5, ge=0, le=1, description="of the mean of those chunks")
+    sparse_feedback_chunks: int = Field(default=10, ge=1, le=50)
+    sparse_feedback_terms: int = Field(default=20, ge=1, le=200)
+    sparse_feedback_weight: float = Field(default=0.5, ge=0, le=1, description="of the terms found (RM3)")
 
 
 class DatasetsRecipe(Section):

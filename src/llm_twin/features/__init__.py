@@ -1,0 +1,1 @@
+"""Features: documents to chunks to vectors to an index, incremental and repeatable."""

@@ -1,0 +1,116 @@
+"""Encoders that run here: a transformer with mean or CLS pooling, or anything sentence-transformers loads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from llm_twin.embedding.cache import EmbeddingCache
+from llm_twin.embedding.encoder import Embed, Encoder
+from llm_twin.embedding.precision import choose_precision
+from llm_twin.errors import ModelError
+
+SIMPLE = {"Transformer", "Pooling", "Normalize"}
+
+
+def load_local(
+    name: str, folder: Path, tokenizer: Any, cache: EmbeddingCache | None, precision: str, batch_size: int
+) -> Encoder:
+    """An encoder of the model in `folder`. Raises ModelError if it cannot be loaded."""
+    from llm_twin.embedding.loading import fingerprint_folder, read_json
+
+    prompts = read_json(folder / "config_sentence_transformers.json").get("prompts") or {}
+    shared = {
+        "name": name,
+        "fingerprint": fingerprint_folder(folder),
+        "tokenizer": tokenizer,
+        "batch_size": batch_size,
+        "query_prompt": prompts.get("query", ""),
+        "passage_prompt": prompts.get("document", prompts.get("passage", "")),
+        "cache": cache,
+    }
+    modules = [module["type"].rsplit(".", 1)[-1] for module in read_json(folder / "modules.json") or []]
+    pooling = _pooling(folder)
+    try:
+        if set(modules) <= SIMPLE and pooling:
+            chosen = choose_precision(precision)
+            longest = int(read_json(folder / "sentence_bert_config.json").get("max_seq_length") or 512)
+            embed, dimension = _load_transformer(folder, longest, pooling, chosen)
+            return Encoder(**shared, dimension=dimension, max_tokens=longest, embed=embed, precision=chosen)
+        return _load_sentence_transformer(folder, shared)
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ModelError(f"cannot load the embedder {name}: {reason}", "check the model's files") from error
+
+
+def _pooling(folder: Path) -> str:
+    """Mean or cls; empty for what only sentence-transformers does."""
+    from llm_twin.embedding.loading import read_json
+
+    config = read_json(folder / "1_Pooling" / "config.json")
+    modes = {key for key, value in config.items() if key.startswith("pooling_mode_") and value is True}
+    known = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
+    if not config:
+        return "mean"
+    return known.get(next(iter(modes)), "") if len(modes) == 1 else ""
+
+
+def _load_transformer(folder: Path, longest: int, pooling: str, precision: str) -> tuple[Embed, int]:
+    """The model through transformers: it imports in a fifth of sentence-transformers' time."""
+    import torch
+    from tokenizers import Tokenizer
+    from transformers import AutoModel
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    model = AutoModel.from_pretrained(folder, dtype=dtype).eval().to(device)
+    if (folder / "tokenizer.json").is_file():
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    else:
+        from transformers import AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(folder).backend_tokenizer
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(longest)
+    pad = int(model.config.pad_token_id or 0)
+
+    def embed(texts: list[str]) -> np.ndarray:
+        rows = [encoding.ids for encoding in tokenizer.encode_batch(texts)]
+        width = max(len(row) for row in rows)
+        ids = np.full((len(rows), width), pad, np.int64)
+        mask = np.zeros((len(rows), width), np.int64)
+        for at, row in enumerate(rows):
+            ids[at, : len(row)] = row
+            mask[at, : len(row)] = 1
+        with torch.inference_mode():
+            attention = torch.from_numpy(mask).to(device)
+            hidden = model(input_ids=torch.from_numpy(ids).to(device), attention_mask=attention).last_hidden_state
+            if pooling == "cls":
+                pooled = hidden[:, 0].float()
+            else:
+                weights = attention.unsqueeze(-1).float()
+                pooled = (hidden.float() * weights).sum(1) / weights.sum(1)
+            return pooled.cpu().numpy()
+
+    return embed, int(model.config.hidden_size)
+
+
+def _load_sentence_transformer(folder: Path, shared: dict[str, Any]) -> Encoder:
+    """Models with other modules than transformer and pooling."""
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(str(folder))
+
+    def embed(texts: list[str]) -> np.ndarray:
+        return np.asarray(model.encode(texts, batch_size=len(texts), show_progress_bar=False), np.float32)
+
+    return Encoder(
+        **shared,
+        dimension=int(model.get_sentence_embedding_dimension() or 0),
+        max_tokens=int(model.max_seq_length or 512),
+        embed=embed,
+    )

@@ -1,0 +1,111 @@
+"""Vectors of chunks: dense from the encoder, sparse from BM25, and their files between two steps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from llm_twin.documents import Chunk
+from llm_twin.embedding import Encoder
+from llm_twin.errors import InputError, QualityError
+from llm_twin.features.sparse import weigh_document
+from llm_twin.progress import track
+from llm_twin.recipes import FeaturesRecipe
+
+WINDOW_CHUNKS = 1024  # embedded at once: enough to sort by length, little enough to hold
+COLLAPSED_COSINE = 0.999
+MIN_CHUNKS_TO_JUDGE = 20
+FILES = ("dense", "ends", "indices", "values")
+
+
+def embedding_text(chunk: Chunk, context: str) -> str:
+    """What the encoder and the term weights see of a chunk: its title and headings, as the recipe says, and text."""
+    parts: list[str] = []
+    if context in ("headings", "title") and chunk.title:
+        parts.append(chunk.title)
+    if context == "headings":
+        parts += [heading for heading in chunk.headings if heading.casefold() != chunk.title.casefold()]
+    lead = " > ".join(parts)
+    if not lead or chunk.text.casefold().startswith(lead.casefold()):
+        return chunk.text
+    return f"{lead}\n{chunk.text}"
+
+
+def embed_chunks(
+    chunks: Iterable[Chunk], encoder: Encoder, recipe: FeaturesRecipe
+) -> Iterator[tuple[list[Chunk], np.ndarray, list[tuple[list[int], list[float]]]]]:
+    """Windows of chunks with their dense vectors (n × dimension, unit length) and sparse ones, in order."""
+    stream = iter(chunks)
+    while window := list(islice(stream, WINDOW_CHUNKS)):
+        texts = [embedding_text(chunk, recipe.context) for chunk in window]
+        dense = encoder.encode(texts, owners=[chunk.document_id for chunk in window])
+        yield window, dense, [weigh_document(text) for text in texts]
+
+
+def check_vectors(dense: np.ndarray) -> None:
+    """Raise QualityError for vectors that are not of unit length or have collapsed into one direction."""
+    if not len(dense):
+        return
+    norms = np.linalg.norm(dense, axis=1)
+    if not np.all(np.abs(norms - 1) < 1e-3):
+        raise QualityError(f"{int(np.sum(np.abs(norms - 1) >= 1e-3))} vectors are not of unit length")
+    center = dense.mean(axis=0)
+    if len(dense) >= MIN_CHUNKS_TO_JUDGE and float(np.linalg.norm(center)) > COLLAPSED_COSINE:
+        raise QualityError("all vectors point the same way: the encoder tells no texts apart", "check the model")
+
+
+def write_vectors(folder: Path, chunks: Iterable[Chunk], encoder: Encoder, recipe: FeaturesRecipe) -> int:
+    """Embed chunks into a folder, window by window, so memory stays flat. Returns how many.
+
+    Files: dense (float32 rows), ends (int64, where each sparse row ends), indices (uint32), values (float32), all
+    without headers; manifest.json says the rest.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    count = end = 0
+    with ExitStack() as stack:
+        files = {name: stack.enter_context((folder / name).open("wb")) for name in FILES}
+        for window, dense, sparse in track(embed_chunks(chunks, encoder, recipe), "embedding windows of chunks"):
+            check_vectors(dense)
+            files["dense"].write(dense.tobytes())
+            for indices, values in sparse:
+                end += len(indices)
+                files["ends"].write(np.int64(end).tobytes())
+                files["indices"].write(np.array(indices, np.uint32).tobytes())
+                files["values"].write(np.array(values, np.float32).tobytes())
+            count += len(window)
+    manifest = {"fingerprint": encoder.fingerprint, "dimension": encoder.dimension, "count": count}
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    return count
+
+
+class VectorFiles:
+    """The vectors of a folder that `write_vectors` wrote, read from disk as they are asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+            self.fingerprint: str = manifest["fingerprint"]
+            self.dimension: int = manifest["dimension"]
+            self._count: int = manifest["count"]
+            self.dense = _map(folder / "dense", np.float32).reshape(self._count, self.dimension)
+            self._ends = np.concatenate([np.zeros(1, np.int64), _map(folder / "ends", np.int64)])
+            self._indices, self._values = _map(folder / "indices", np.uint32), _map(folder / "values", np.float32)
+        except (OSError, ValueError, KeyError) as error:
+            raise InputError(f"{folder} holds no vectors: {error}", "run the embedding step again") from error
+
+    def __len__(self) -> int:
+        return self._count
+
+    def sparse(self, row: int) -> tuple[list[int], list[float]]:
+        """Indices and values of one row."""
+        part = slice(int(self._ends[row]), int(self._ends[row + 1]))
+        return self._indices[part].tolist(), self._values[part].tolist()
+
+
+def _map(path: Path, kind: type) -> np.ndarray:
+    return np.memmap(path, kind, "r") if path.stat().st_size else np.zeros(0, kind)

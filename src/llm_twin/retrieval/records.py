@@ -1,0 +1,58 @@
+"""What retrieval hands on: hits, and the trace of the steps that found them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from llm_twin.documents import Chunk
+
+
+@dataclass
+class Hit:
+    """A chunk that was found. `score` orders hits of one search; `dense_score` is its cosine with the question,
+    `sparse_score` its BM25 score where it was among the term matches."""
+
+    chunk: Chunk
+    score: float
+    dense_score: float | None = None
+    sparse_score: float | None = None
+    vector: Any = field(default=None, repr=False, compare=False)  # dense, float32, where it was read
+
+
+@dataclass
+class TraceStep:
+    """One step of a search: its time, and what it did."""
+
+    name: str
+    milliseconds: float
+    effect: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class SearchResult:
+    """Hits, best first, and how they were found."""
+
+    query: str
+    author: str
+    hits: list[Hit]
+    trace: list[TraceStep]
+    filters: dict[str, Any] = field(default_factory=dict)
+
+
+class Tracer:
+    """Collects the steps of one search."""
+
+    def __init__(self) -> None:
+        self.steps: list[TraceStep] = []
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[dict[str, Any]]:
+        """Time a step; what is put in the dictionary is its effect."""
+        effect: dict[str, Any] = {}
+        begun = time.perf_counter()
+        yield effect
+        self.steps.append(TraceStep(name, round((time.perf_counter() - begun) * 1000, 2), effect))
