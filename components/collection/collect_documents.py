@@ -1,0 +1,34 @@
+"""Step: ask an author's sources what is new; hand on the digest of what the warehouse holds now."""
+
+from kfp import dsl
+
+from components.images import CORE_IMAGE
+
+
+@dsl.component(base_image=CORE_IMAGE, install_kfp_package=False)
+def collect_documents(
+    author: dict,
+    recipe: dict,
+    report: dsl.Output[dsl.HTML],
+    quality: dsl.Output[dsl.Metrics],
+) -> str:
+    """Collect into the warehouse, write the data-quality report, return the snapshot's digest."""
+    from pathlib import Path
+
+    from llm_twin.collection.collect import check_quality, collect
+    from llm_twin.collection.quality import measure_quality, render_html
+    from llm_twin.documents import Author
+    from llm_twin.recipes import CollectionRecipe
+    from llm_twin.settings import WarehouseSettings
+    from llm_twin.stores.warehouse import Warehouse
+
+    settings = WarehouseSettings()
+    collection = CollectionRecipe.model_validate(recipe)
+    with Warehouse.connect(settings.url.get_secret_value(), settings.database) as warehouse:
+        collected = collect(Author.model_validate(author), collection, warehouse)
+        measured = measure_quality(collected, warehouse.read_snapshot(collected.snapshot))
+    Path(report.path).write_text(render_html(measured), encoding="utf-8")
+    for name, value in measured.metrics().items():
+        quality.log_metric(name, value)
+    check_quality(collected, collection)
+    return collected.snapshot
