@@ -7,7 +7,6 @@ writes them: a list of records each. Every record names its author; the people a
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit
 
 from llm_twin.collection.records import Event, Failure, Found, canonicalize_url, slugify
 from llm_twin.collection.sources.context import Context, existing_path, is_url
+from llm_twin.collection.sources.page_text import trim_page
 from llm_twin.collection.sources.repository import make_text
 from llm_twin.documents import Author, Kind, Platform
 from llm_twin.errors import InputError
@@ -95,6 +95,7 @@ def read_record(record: Any, kind: Kind, authors: dict[str, Author], where: str)
     raw = json.dumps(record, sort_keys=True, ensure_ascii=False).encode()
     url = canonicalize_url(link)
     platform = _platform(str(record.get("platform") or ""), url)
+    guesses: dict[str, Any] = {}
     hints: dict[str, Any] = {"url": url, "language": str(content.get("language") or "")[:2] or None}
     if kind == "repository":
         text, _ = make_text({str(path).replace("\\", "/"): str(body).encode() for path, body in content.items()})
@@ -104,8 +105,11 @@ def read_record(record: Any, kind: Kind, authors: dict[str, Author], where: str)
         text = str(values.get("content") or "\n\n".join(str(v) for v in content.values() if v))
         title = str(values.get("title") or "")
         hints |= {"title": "" if title.strip() in ("", "[no-title]") else title, "subtitle": values.get("subtitle")}
-        text = trim_chrome(text, str(hints["title"])) if platform == "substack" else text
-    return Found(url, platform, kind, raw, "markdown", hints, text=text, author=author)
+        page = trim_page(text)
+        text = page.text
+        hints["title"] = page.title or hints["title"]
+        guesses = {"published": page.published, "subtitle": page.subtitle}
+    return Found(url, platform, kind, raw, "markdown", hints, guesses, text, author=author)
 
 
 def _platform(name: str, url: str) -> Platform:
@@ -114,34 +118,3 @@ def _platform(name: str, url: str) -> Platform:
         if known in name.lower() or host == f"{known}.com" or host.endswith(f".{known}.com"):
             return known  # type: ignore[return-value]
     return "site"
-
-
-_CHROME_END = re.compile(
-    r"^(?:#{1,6} )?(?:Subscribe to .+|Share this post|Discussion about this (?:post|podcast)|Ready for more\?|"
-    r"Comments|TopLatestDiscussions|Previous(?:Next)?|PreviousNext)$"
-)
-_CHROME_LINE = re.compile(
-    r"^(?:SubscribeSign in|Subscribe|Sign in|Share this post|Copy link|Facebook|Email|Notes?|Other|Share|"
-    r"[\w-]+\.substack\.com|#|\d+|Discover more from .+|By subscribing, I agree .+|Already have an account\?.*|"
-    r"Over [\d,]+ (?:subscribers|readers).*|Continue reading|Thanks for reading .+|Leave a comment|"
-    r"(?:\d+ )?(?:Likes?|Comments?|Restacks?)|\u2013+)$"
-)
-
-
-def trim_chrome(text: str, title: str) -> str:
-    """A Substack page as html2text wrote it, without the page around the post.
-
-    The post begins after the title's second appearance (the first is the share box); what follows the share box
-    at its end is the page's own. Lines of the share box in between go as well.
-    """
-    lines = text.split("\n")
-    heads = [i for i, line in enumerate(lines) if line.startswith("# ") and line[2:].strip() == title.strip()]
-    if title and heads:
-        lines = lines[heads[-1] + 1 :]
-    last = len(lines)
-    for i, line in enumerate(lines):
-        if i > len(lines) * 0.5 and _CHROME_END.match(line.strip()):
-            last = i
-            break
-    kept = [line for line in lines[:last] if not _CHROME_LINE.match(line.strip().strip("#").strip() or "-")]
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(kept)).strip()
