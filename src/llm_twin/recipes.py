@@ -105,7 +105,7 @@ class DatasetsRecipe(Section):
     max_output_words: int = Field(default=160, ge=1)
     continuation_share: float = Field(default=0.25, ge=0, le=1, description="of passages that follow another")
     max_preference_pairs: int = Field(default=600, ge=0, description="for training; validation and test have all")
-    min_duplicate_jaccard: float = Field(default=0.6, gt=0, le=1, description="near-duplicate outputs above it go")
+    min_duplicate_jaccard: float = Field(default=0.5, gt=0, le=1, description="near-duplicate outputs above it go")
     max_shared_words: int = Field(
         default=12, ge=4, description="longest run of words that a training sample may share with held-out text"
     )

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from llm_twin.documents import CleanDocument, Split
 from llm_twin.recipes import DatasetsRecipe
 from llm_twin.similarity.duplicates import join_groups
-from llm_twin.similarity.tokens import hash_ngrams, normalise_words
+from llm_twin.similarity.tokens import hash_runs
 
 LINK_NGRAM_WORDS = 10
 MIN_LINKED_SHARE = 0.1  # documents that share this much of the shorter one's n-grams are one piece of writing
@@ -48,7 +48,7 @@ def group_documents(documents: Sequence[CleanDocument]) -> list[list[CleanDocume
 
     Word runs that three or more documents share (a newsletter's greeting) say nothing and are not counted.
     """
-    grams = [set(hash_ngrams(normalise_words(d.text), LINK_NGRAM_WORDS).tolist()) for d in documents]
+    grams = [set(hash_runs(d.text, LINK_NGRAM_WORDS).tolist()) for d in documents]
     holders: dict[int, list[int]] = defaultdict(list)
     for position, found in enumerate(grams):
         for gram in found:

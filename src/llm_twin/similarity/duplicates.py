@@ -2,21 +2,24 @@
 
 MinHash: Broder 1997; banding: Leskovec, Rajaraman and Ullman, Mining of Massive Datasets, chapter 3. The sketches
 are rensa's R-MinHash. A sketch only proposes: a pair counts when the sets of shingles themselves are as similar
-as asked. Time is that of a sort of the texts in every band, so n log n.
+as asked. Time is that of one sort of the texts for each band, so n log n.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from llm_twin.similarity.tokens import SHINGLE_WORDS, hash_exact, hash_words, normalise_words, roll_ngrams
+from llm_twin.similarity.tokens import MULTIPLIER, SHINGLE_WORDS, hash_texts, roll_runs
 
-PERMUTATIONS = 96
-ROWS = 3  # rows a band: the chance to miss a pair of Jaccard 0.4 is (1 - 0.4**3)**32 = 0.12, of 0.6 it is 4e-4
+PERMUTATIONS = 128
+ROWS = 4  # a band; a pair of Jaccard 0.5 is missed with probability (1 - 0.5**4)**32 = 0.13, of 0.7 with 0.0002
 MAX_BUCKET = 40  # above it a band's bucket is a star around its first text, not all pairs
+ESTIMATE_SLACK = 0.15  # candidates whose sketches say so much less than asked are not worth verifying
+ROWS_AT_ONCE = 16_384
 
 
 @dataclass(frozen=True)
@@ -30,45 +33,33 @@ class Pair:
 
 @dataclass(frozen=True)
 class Duplicates:
-    """What was found: groups of equal texts, verified near pairs, and which positions to keep."""
+    """What was found: groups of equal texts, verified near pairs, and both together as clusters of two or more."""
 
     exact_groups: list[list[int]] = field(default_factory=list)
     near_pairs: list[Pair] = field(default_factory=list)
-    clusters: list[list[int]] = field(default_factory=list)  # exact and near together, each of two or more
+    clusters: list[list[int]] = field(default_factory=list)
 
 
 def find_duplicates(texts: Sequence[str], min_jaccard: float = 0.5, seed: int = 20) -> Duplicates:
-    """Find equal and nearly equal texts. `min_jaccard` is over sets of two-word shingles, verified exactly."""
-    first_seen: dict[bytes, int] = {}
-    members: dict[int, list[int]] = {}
-    for position, text in enumerate(texts):
-        leader = first_seen.setdefault(hash_exact(text), position)
-        members.setdefault(leader, []).append(position)
-    leaders = list(members)
-    near = find_near_pairs([texts[position] for position in leaders], min_jaccard, seed)
-    pairs = [Pair(leaders[pair.first], leaders[pair.second], pair.jaccard) for pair in near]
+    """Find equal and nearly equal texts, near pairs among one text of each group of equals.
+
+    Equal: the same words in the same order, whatever case, punctuation and white space. Near: sets of two-word
+    shingles with a Jaccard similarity of at least `min_jaccard`, verified exactly. Texts without words are never
+    duplicates.
+    """
+    words, bounds = hash_texts(texts)
+    members: dict[bytes, list[int]] = {}
+    for position in range(len(texts)):
+        content = words[bounds[position] : bounds[position + 1]].tobytes()
+        if content:
+            members.setdefault(hashlib.blake2b(content, digest_size=16).digest(), []).append(position)
+    leaders = np.array([group[0] for group in members.values()], dtype=np.int64)
     exact = [group for group in members.values() if len(group) > 1]
+    first, second, scores = _near_pairs(words, bounds, leaders, min_jaccard, seed)
+    pairs = [Pair(*row) for row in zip(first.tolist(), second.tolist(), scores.tolist(), strict=True)]
     links = [(group[0], other) for group in exact for other in group[1:]]
     clusters = join_groups(len(texts), [*links, *((pair.first, pair.second) for pair in pairs)])
     return Duplicates(exact, pairs, clusters)
-
-
-def find_near_pairs(texts: Sequence[str], min_jaccard: float = 0.5, seed: int = 20) -> list[Pair]:
-    """All pairs found of texts whose shingle sets have at least `min_jaccard` in common, by position."""
-    if len(texts) < 2:
-        return []
-    sets = [shingle_set(text) for text in texts]
-    candidates = _propose_pairs(sets, seed)
-    scores = _jaccard(sets, candidates)
-    keep = scores >= min_jaccard
-    found = zip(candidates[keep].tolist(), scores[keep].tolist(), strict=True)
-    return [Pair(first, second, score) for (first, second), score in found]
-
-
-def shingle_set(text: str) -> np.ndarray:
-    """The sorted set of hashes of the text's two-word shingles; of its words where it has only one."""
-    words = hash_words(normalise_words(text))
-    return np.unique(roll_ngrams(words, SHINGLE_WORDS) if len(words) >= SHINGLE_WORDS else words)
 
 
 def keep_best(clusters: Iterable[list[int]], better: Callable[[int], tuple]) -> dict[int, int]:
@@ -105,58 +96,89 @@ def join_groups(count: int, links: Iterable[tuple[int, int]]) -> list[list[int]]
     return [group for group in groups.values() if len(group) > 1]
 
 
-def _propose_pairs(sets: list[np.ndarray], seed: int) -> np.ndarray:
-    """Candidate pairs (m×2, int64, first < second, unique): texts that share a band of their sketches."""
+def _near_pairs(
+    words: np.ndarray, bounds: np.ndarray, which: np.ndarray, min_jaccard: float, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Verified pairs among the texts at positions `which`: first, second (int64, rising), Jaccard (float64)."""
+    shingles, edges = _shingle(words, bounds)
+    sketches = _sketch(shingles, edges, which, seed)
+    first, second = _propose(sketches)
+    estimate = np.empty(len(first))
+    for start in range(0, len(first), ROWS_AT_ONCE):
+        rows = slice(start, start + ROWS_AT_ONCE)
+        estimate[rows] = (sketches[first[rows]] == sketches[second[rows]]).mean(axis=1)
+    likely = estimate >= min_jaccard - ESTIMATE_SLACK
+    first, second = which[first[likely]], which[second[likely]]
+    scores = _jaccard(shingles, edges, first, second)
+    keep = scores >= min_jaccard
+    return first[keep], second[keep], scores[keep]
+
+
+def _shingle(words: np.ndarray, bounds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Shingles of all texts in one array, and each text's edges in it. A one-word text is one shingle."""
+    lengths = np.diff(bounds)
+    counts = np.where(lengths >= SHINGLE_WORDS, lengths - SHINGLE_WORDS + 1, np.minimum(lengths, 1))
+    edges = np.concatenate([[0], np.cumsum(counts)])
+    rolled = np.concatenate([roll_runs(words, SHINGLE_WORDS), words[len(words) - SHINGLE_WORDS + 1 :]])
+    take = np.arange(edges[-1]) + np.repeat(bounds[:-1] - edges[:-1], counts)
+    return rolled[take], edges
+
+
+def _sketch(shingles: np.ndarray, edges: np.ndarray, which: np.ndarray, seed: int) -> np.ndarray:
+    """MinHash sketches (len(which)×PERMUTATIONS, uint32) of the texts at positions `which`."""
     from rensa import RMinHash
 
-    offsets = np.zeros(len(sets) + 1, dtype=np.uint64)
-    np.cumsum([len(one) for one in sets], out=offsets[1:])
-    flat = np.concatenate(sets) if offsets[-1] else np.empty(0, dtype=np.uint64)
-    matrix = RMinHash.digest_matrix_from_flat_token_hashes(flat, offsets, PERMUTATIONS, seed)
-    sketches = np.array(matrix.to_rows(), dtype=np.uint32)
-    filled = np.flatnonzero(np.diff(offsets.astype(np.int64)) > 0)
-    found: list[np.ndarray] = []
+    sketches = np.empty((len(which), PERMUTATIONS), dtype=np.uint32)
+    for start in range(0, len(which), ROWS_AT_ONCE):
+        block = which[start : start + ROWS_AT_ONCE]
+        counts = edges[block + 1] - edges[block]
+        offsets = np.concatenate([[0], np.cumsum(counts)])
+        take = np.arange(offsets[-1]) + np.repeat(edges[block] - offsets[:-1], counts)
+        matrix = RMinHash.digest_matrix_from_flat_token_hashes(
+            shingles[take], offsets.astype(np.uint64), PERMUTATIONS, seed
+        )
+        sketches[start : start + len(block)] = matrix.to_rows()
+    return sketches
+
+
+def _propose(sketches: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows that share a band: first and second (int64, first < second), each pair once."""
+    count = len(sketches)
+    codes = [np.empty(0, dtype=np.int64)]
     for start in range(0, PERMUTATIONS, ROWS):
-        keys = roll_rows(sketches[:, start : start + ROWS])[filled]
+        keys = np.zeros(count, dtype=np.uint64)
+        for column in range(start, start + ROWS):
+            keys = (keys ^ sketches[:, column]) * MULTIPLIER
+            keys ^= keys >> np.uint64(32)
         order = np.argsort(keys, kind="stable")
-        found.append(_pairs_of_runs(keys[order], filled[order]))
-    pairs = np.concatenate(found)
-    if not len(pairs):
-        return np.empty((0, 2), dtype=np.int64)
-    codes = np.unique(pairs[:, 0] * len(sets) + pairs[:, 1])
-    return np.stack([codes // len(sets), codes % len(sets)], axis=1)
+        codes.append(_pair_runs(keys[order], order, count))
+    found = np.unique(np.concatenate(codes))
+    return found // max(count, 1), found % max(count, 1)
 
 
-def roll_rows(rows: np.ndarray) -> np.ndarray:
-    """One 64-bit key a row of a band (n×ROWS, uint32)."""
-    keys = np.zeros(len(rows), dtype=np.uint64)
-    for column in range(rows.shape[1]):
-        keys = (keys ^ rows[:, column].astype(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
-        keys ^= keys >> np.uint64(32)
-    return keys
-
-
-def _pairs_of_runs(keys: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    """Pairs (m×2) of positions within runs of equal keys; `keys` is sorted, positions rise within a run."""
-    edges = np.flatnonzero(np.diff(keys)) + 1
-    starts = np.concatenate([[0], edges])
+def _pair_runs(keys: np.ndarray, rows: np.ndarray, count: int) -> np.ndarray:
+    """Pairs of rows within runs of equal (sorted) keys, as first × count + second; rows rise within a run."""
+    starts = np.concatenate([[0], np.flatnonzero(np.diff(keys)) + 1])
     sizes = np.diff(np.concatenate([starts, [len(keys)]]))
-    found = [np.empty((0, 2), dtype=np.int64)]
+    found = [np.empty(0, dtype=np.int64)]
     for size in np.unique(sizes[sizes > 1]):
-        runs = positions[starts[sizes == size][:, None] + np.arange(size)]
+        runs = rows[starts[sizes == size][:, None] + np.arange(size)]
         if size <= MAX_BUCKET:
             left, right = np.triu_indices(size, k=1)
         else:
             left, right = np.zeros(size - 1, dtype=np.int64), np.arange(1, size)
-        found.append(np.stack([runs[:, left].ravel(), runs[:, right].ravel()], axis=1))
+        found.append((runs[:, left] * count + runs[:, right]).ravel())
     return np.concatenate(found)
 
 
-def _jaccard(sets: list[np.ndarray], pairs: np.ndarray) -> np.ndarray:
-    """Exact Jaccard similarity of each pair's sets (float64)."""
-    scores = np.zeros(len(pairs))
-    for row, (first, second) in enumerate(pairs.tolist()):
-        a, b = sets[first], sets[second]
-        shared = len(np.intersect1d(a, b, assume_unique=True))
-        scores[row] = shared / (len(a) + len(b) - shared)
+def _jaccard(shingles: np.ndarray, edges: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Exact Jaccard similarity of each pair's shingle sets (float64)."""
+    sets = {int(text): np.unique(shingles[edges[text] : edges[text + 1]]) for text in np.union1d(first, second)}
+    scores = np.zeros(len(first))
+    for row, (one, other) in enumerate(zip(first.tolist(), second.tolist(), strict=True)):
+        a, b = sets[one], sets[other]
+        both = np.concatenate([a, b])
+        both.sort(kind="stable")
+        shared = int((both[1:] == both[:-1]).sum())
+        scores[row] = shared / (len(both) - shared)
     return scores

@@ -6,14 +6,14 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from llm_twin.similarity.tokens import hash_words, normalise_words, roll_ngrams
+from llm_twin.similarity.tokens import hash_text, normalise_words, roll_runs
 
 
 class RunIndex:
     """The word runs of a set of texts, to ask which runs of another text are among them."""
 
     def __init__(self, texts: Iterable[str]) -> None:
-        self._words = [hash_words(normalise_words(text)) for text in texts]
+        self._words = [hash_text(text) for text in texts]
         self._known: dict[int, np.ndarray] = {}
 
     def shared_runs(self, text: str, size: int) -> np.ndarray:
@@ -21,11 +21,15 @@ class RunIndex:
 
         A text of fewer words is one run of all its words; an empty one has none.
         """
-        words = hash_words(normalise_words(text))
+        words = hash_text(text)
         size = min(size, len(words))
         if not size:
             return np.empty(0, dtype=bool)
-        return np.isin(roll_ngrams(words, size), self._runs(size))
+        known = self._runs(size)
+        runs = roll_runs(words, size)
+        if not len(known):
+            return np.zeros(len(runs), dtype=bool)
+        return known[np.minimum(np.searchsorted(known, runs), len(known) - 1)] == runs
 
     def share(self, text: str, size: int) -> float:
         """The share (0 to 1) of the text's runs of `size` words that are among the indexed ones."""
@@ -42,6 +46,6 @@ class RunIndex:
 
     def _runs(self, size: int) -> np.ndarray:
         if size not in self._known:
-            runs = [roll_ngrams(words, size) for words in self._words]
+            runs = [roll_runs(words, size) for words in self._words]
             self._known[size] = np.unique(np.concatenate(runs)) if runs else np.empty(0, dtype=np.uint64)
         return self._known[size]
