@@ -211,7 +211,7 @@ class VectorIndex:
         """State of each document → how many points carry it; whole where the state itself says that number."""
         with _named(self.url):
             facets = self.client.facet(collection, "document_state", limit=10_000_000, exact=True)
-        return {str(hit.value): hit.count for hit in facets.hits}
+        return {str(hit.value): hit.count for hit in facets.hits if hit.count}
 
     def digest(self, collection: str) -> str:
         """Names the collection's content: layout, and every document's revision and chunks."""
