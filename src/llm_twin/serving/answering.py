@@ -125,7 +125,8 @@ async def prepare(asked: Asked, twin: Twin, parts: Parts) -> Prepared:
 
 def best_relevance(sources: Sequence[Source]) -> float:
     """The nearness of the best source to the question (cosine); -1 without sources."""
-    return max((s.score if s.dense_score is None else s.dense_score for s in sources), default=-1.0)
+    known = [source.dense_score for source in sources if source.dense_score is not None]
+    return max(known or [source.score for source in sources], default=-1.0)
 
 
 def write_messages(asked: Asked, twin: Twin, chunks: Sequence[Chunk], budget: int = 0) -> list[dict[str, str]]:

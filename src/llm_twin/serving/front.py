@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import orjson
 
-from llm_twin.errors import TwinError
+from llm_twin.errors import InputError, TwinError
 from llm_twin.serving.http import Call, Disconnected, HttpError, Receive, Scope, Send
 
 logger = logging.getLogger("llm_twin.serving")
@@ -73,6 +73,8 @@ class Front:
             logger.info("client left", extra={"request_id": call.request_id})
         except HttpError as error:
             await _answer_error(call, route, error)
+        except InputError as error:
+            await _answer_error(call, route, HttpError(400, str(error), code="invalid_value"))
         except TwinError as error:
             logger.warning("%s", error, extra={"request_id": call.request_id})
             await _answer_error(call, route, HttpError(503, error.message, code="unavailable", retry_after=5))

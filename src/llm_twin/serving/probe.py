@@ -179,7 +179,8 @@ def render_answers(author: Author, answers: Sequence[Answer]) -> str:
         "body{font:16px/1.5 system-ui,sans-serif;max-width:48rem;margin:2rem auto;padding:0 1rem;color:#1b1f24}"
         "article{border-top:1px solid #d0d7de;padding:1rem 0}.label{font-size:.8rem;color:#57606a}"
         "li{margin:.3rem 0}q{color:#424a53}</style>",
-        f"<h1>Answers of {escape(author.name)}'s twin</h1><p>A language model, not {escape(author.name)}. {summarise(answers)}.</p>",
+        f"<h1>Answers of {escape(author.name)}'s twin</h1>"
+        f"<p>A language model, not {escape(author.name)}. {summarise(answers)}.</p>",
     ]
     for answer in answers:
         sources = "".join(

@@ -19,12 +19,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from llm_twin.errors import TwinError
-from llm_twin.serving.answering import Parts, Source
+from llm_twin.serving.answering import Parts
 from llm_twin.serving.front import Front
 from llm_twin.serving.kserve_server import make_model, serve
 from llm_twin.serving.predictor_client import PredictorClient
+from llm_twin.serving.retrieving import RememberingEncoder, make_retrieve
 from llm_twin.serving.routes import Service
-from llm_twin.serving.twins import ServerConfig, Twin, read_server_config
+from llm_twin.serving.twins import ServerConfig, read_server_config
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -99,21 +100,12 @@ def build_parts(config: ServerConfig) -> tuple[Parts, Any]:
 def build_retrieval(config: ServerConfig) -> tuple[Any, Any]:
     """The retrieve function and the encoder, warmed up."""
     from llm_twin.embedding import load_encoder
-    from llm_twin.retrieval.search import search
     from llm_twin.stores.vectors import VectorIndex
 
-    encoder = load_encoder(config.twins[0].embedder, config.cache_dir)
+    encoder = RememberingEncoder(load_encoder(config.twins[0].embedder))
     encoder.encode(["warm up"])
     index = VectorIndex.connect(config.vectors, os.environ.get("LLM_TWIN_QDRANT_API_KEY") or None)
-
-    def retrieve(question: str, twin: Twin, top_k: int | None) -> list[Source]:
-        recipe = twin.serving.retrieval
-        if top_k is not None:
-            recipe = recipe.model_copy(update={"top_k": top_k})
-        result = search(question, twin.author.id, index, encoder, recipe)
-        return [Source(hit.chunk, hit.score, hit.dense_score, hit.sparse_score) for hit in result.hits]
-
-    return retrieve, encoder
+    return make_retrieve(index, encoder), encoder
 
 
 def _handler(service: Service, name: str) -> Any:
