@@ -66,10 +66,15 @@ class RegistrySettings(BaseSettings):
     model_config = _config("LLM_TWIN_MLFLOW_")
 
     tracking_uri: str = ""  # empty: SQLite under LLM_TWIN_HOME
+    exports: str = ""  # a folder or s3://…; empty: a folder under LLM_TWIN_HOME
 
     def resolve(self, home: Path) -> str:
         """The tracking URI, or a SQLite file under `home` where none is set."""
         return self.tracking_uri or f"sqlite:///{home / 'mlflow' / 'mlflow.db'}"
+
+    def resolve_exports(self, home: Path) -> str:
+        """Where registered models are exported, or a folder under `home` where none is set."""
+        return self.exports or str(home / "exports")
 
 
 class HubSettings(BaseSettings):
