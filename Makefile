@@ -57,5 +57,9 @@ test-deep: install-dev ## random kills, fuzzing, load: the long ones
 compile: install ## IR YAML for Kubeflow Pipelines, into dist/pipelines
 	$(VENV)/bin/python -m pipelines compile
 
+manifests: install-dev ## every overlay and mix of components: built, schemas, rules; wants LLM_TWIN_CRDS
+	scripts/install_kustomize.sh
+	$(VENV)/bin/python -m tests.manifest_rules $(ARGS)
+
 clean: ## remove both environments and what was built
 	rm -rf $(VENV) $(QUANTIZE_VENV) dist

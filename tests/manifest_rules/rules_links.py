@@ -62,9 +62,9 @@ def check_selectors(cluster: Cluster) -> Iterator[str]:
     for thing in cluster.all("NetworkPolicy"):
         for selector in _policy_selectors(thing):
             foreign = any(key in FOREIGN_LABELS for key in selector.get("matchLabels", {}))
-            if selector and not foreign and not any(matches(selector, pod.labels) for pod in cluster.pods):
-                if not _is_optional(selector):
-                    yield f"{where(thing)}: {selector} selects no pod"
+            taken = any(matches(selector, pod.labels) for pod in cluster.pods)
+            if selector and not foreign and not taken and not _is_optional(selector):
+                yield f"{where(thing)}: {selector} selects no pod"
     services = cluster.services()
     for thing in cluster.all("ServiceMonitor"):
         taken = [ports for labels, ports in services.values() if matches(thing["spec"]["selector"], labels)]

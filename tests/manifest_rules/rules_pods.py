@@ -9,9 +9,9 @@ from tests.manifest_rules.cluster import Cluster, Pod
 
 # accounts that may have a token: each is bound to a Role
 NO_PERSISTENCE = {"hostPath"}
-_QUANTITY = re.compile(r"^(\d+(?:\.\d+)?)(m|[kMGTP]i?|)$")
+_QUANTITY = re.compile(r"^(\d+(?:\.\d+)?)(m|k|[KMGTP]i|[MGTP]|)$")
 _FACTORS = {"": 1.0, "m": 1e-3, **{u: 1000.0**i for i, u in enumerate("kMGTP", 1)}}
-_FACTORS |= {f"{u}i": 1024.0**i for i, u in enumerate("KMGTP", 1)} | {"ki": 1024.0}
+_FACTORS |= {f"{u}i": 1024.0**i for i, u in enumerate("KMGTP", 1)}
 
 
 def parse_quantity(text: str | int | float) -> float:
@@ -100,7 +100,7 @@ def check_image(place: str, container: dict) -> Iterator[str]:
     name, _, digest = image.partition("@")
     registry, _, rest = name.partition("/")
     tag = rest.rsplit(":", 1)[1] if ":" in rest else ""
-    if "." not in registry:
+    if "." not in registry or not rest:
         yield f"{place}: image {image!r} names no registry"
     if digest and not re.fullmatch(r"sha256:[0-9a-f]{64}", digest):
         yield f"{place}: image {image!r} has a broken digest"
