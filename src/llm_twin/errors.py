@@ -50,5 +50,9 @@ class QualityError(TwinError):
     """A step ran, but its result is below a threshold of the recipe."""
 
 
+class BudgetError(TwinError):
+    """Asking on would cost more than the recipe allows; what was answered is kept for the next run."""
+
+
 class ServiceError(TwinError):
     """A process that we start (warehouse, index, predictor, transformer) did not come up or died."""

@@ -91,6 +91,20 @@ class RetrievalRecipe(Section):
     sparse_feedback_weight: float = Field(default=0.5, ge=0, le=1, description="of the terms found (RM3)")
 
 
+class LlmRecipe(Section):
+    """How much an OpenAI-compatible endpoint may be asked; where it is, and its key, is in the environment."""
+
+    concurrency: int = Field(default=4, ge=1, le=256)
+    timeout_seconds: float = Field(default=60, gt=0)
+    retries: int = Field(default=4, ge=0, description="of a request that timed out or was refused for a while")
+    max_tokens: int = Field(default=400, ge=1, description="of one reply")
+    temperature: float = Field(default=0.3, ge=0, le=2)
+    max_total_tokens: int = Field(default=2_000_000, ge=0, description="budget of a run, in and out; 0: no limit")
+    max_cost: float = Field(default=0, ge=0, description="budget of a run, in the currency of the prices; 0: no limit")
+    price_in: float = Field(default=0, ge=0, description="of a million tokens sent")
+    price_out: float = Field(default=0, ge=0, description="of a million tokens received")
+
+
 class DatasetsRecipe(Section):
     """Datasets: instruction and preference samples, split by document."""
 
@@ -114,6 +128,13 @@ class DatasetsRecipe(Section):
     )
     embedder: str = Field(default="all-MiniLM-L6-v2", description="for overlap and topics; empty: do without")
     evaluation_prompts: list[str] = Field(default=[], description="never to be trained on")
+    instructions_from: Literal["rules", "llm"] = "rules"
+    questions_from_llm: bool = Field(default=False, description="also question-and-answer samples, made by an LLM")
+    rejected_from: Literal["degraded", "llm"] = Field(
+        default="degraded", description="llm: the endpoint answers in its own voice; the model in training works too"
+    )
+    judge_with_llm: bool = Field(default=False, description="an LLM says how sure each pair's preference is")
+    llm: LlmRecipe = LlmRecipe()
     max_leaked_share: float = Field(default=0.0, ge=0, le=1, description="above it the step fails")
 
 
