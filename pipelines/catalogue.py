@@ -42,7 +42,7 @@ def find_recipe(name_or_path: str) -> Path:
 
 def pipeline_arguments(recipe: Recipe, pipeline: Any) -> dict[str, Any]:
     """The sections of `recipe` that the pipeline takes as parameters, as plain JSON values."""
-    sections = recipe.model_dump(mode="json")
+    sections = recipe.model_dump(mode="json", exclude_none=True)  # kfp takes no nulls
     return {name: sections[name] for name in pipeline.component_spec.inputs}
 
 

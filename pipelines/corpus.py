@@ -12,7 +12,9 @@ def build(options: BuildOptions) -> Any:
     """The pipeline `corpus`."""
     Outputs = NamedTuple(
         "Outputs",
-        [("snapshot", str), ("index", str)] + [(name, dsl.Dataset) for name in ("documents", "chunks", "samples")],
+        [("snapshot", str), ("index", str)]
+        + [(name, dsl.Dataset) for name in ("documents", "chunks", "samples")]
+        + [("vectors", dsl.Artifact)],
     )
     collect, featurise, sample = (stage.build(options) for stage in (collection, features, datasets))
 
@@ -25,6 +27,7 @@ def build(options: BuildOptions) -> Any:
             snapshot=collected.outputs["snapshot"],
             documents=made.outputs["documents"],
             chunks=made.outputs["chunks"],
+            vectors=made.outputs["vectors"],
             index=made.outputs["index"],
             samples=samples.outputs["samples"],
         )

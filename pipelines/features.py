@@ -13,7 +13,9 @@ from pipelines.options import BuildOptions
 
 def build(options: BuildOptions) -> Any:
     """The pipeline `features`."""
-    Outputs = NamedTuple("Outputs", [("documents", dsl.Dataset), ("chunks", dsl.Dataset), ("index", str)])
+    Outputs = NamedTuple(
+        "Outputs", [("documents", dsl.Dataset), ("chunks", dsl.Dataset), ("vectors", dsl.Artifact), ("index", str)]
+    )
 
     @dsl.pipeline(name="features", description="Clean, chunk, embed and index a snapshot's documents.")
     def features(author: dict, snapshot: str, recipe: dict) -> Outputs:
@@ -25,6 +27,6 @@ def build(options: BuildOptions) -> Any:
         vectors = options.place(embed).outputs["vectors"]
         index = options.place(index_chunks(author=author, chunks=chunks, vectors=vectors, recipe=recipe))
         index.set_caching_options(False)  # it compares with what the index holds, and writes only the difference
-        return Outputs(documents=documents, chunks=chunks, index=index.outputs["Output"])
+        return Outputs(documents=documents, chunks=chunks, vectors=vectors, index=index.outputs["Output"])
 
     return features

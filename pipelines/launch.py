@@ -32,6 +32,7 @@ QUIET = {
     "PYTHONUNBUFFERED": "1",  # progress appears when it happens
 }
 SAMPLE_SCHEME = "sample:"
+KEPT = ("merged", "quantized", "documents", "chunks", "samples", "scores", "answers", "drift")
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ def _record_twin(recipe: Recipe, outputs: dict[str, Any], home: Home) -> Path:
     record = {
         "author": recipe.author.model_dump(mode="json"),
         **{name: outputs[model].uri for name, model in (("base", "base"), ("adapter", "dpo"), ("sft", "sft"))},
-        **{name: outputs[name].uri for name in ("merged", "quantized", "documents", "chunks", "samples", "scores")},
+        **{name: outputs[name].uri for name in KEPT},
         "index": outputs["index"],
         "release": outputs["release"],
         "features": recipe.features.model_dump(mode="json"),

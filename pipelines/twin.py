@@ -17,6 +17,7 @@ def build(options: BuildOptions) -> Any:
         "Outputs",
         [(name, str) for name in ("snapshot", "index", "release")]
         + [(name, dsl.Dataset) for name in ("documents", "chunks", "samples", "scores", "answers")]
+        + [("vectors", dsl.Artifact)]
         + [(name, dsl.Model) for name in MODELS]
         + [(name, dsl.HTML) for name in ("collected", "split", "evaluated", "answered", "drift")],
     )
@@ -46,7 +47,7 @@ def build(options: BuildOptions) -> Any:
         watched = watch(author=author, answers=asked["answers"], recipe=monitoring).outputs
         return Outputs(
             snapshot=collected["snapshot"], index=made["index"], release=judged["release"],
-            documents=made["documents"], chunks=made["chunks"], samples=data["samples"],
+            documents=made["documents"], chunks=made["chunks"], vectors=made["vectors"], samples=data["samples"],
             scores=judged["scores"], answers=asked["answers"], **models,
             collected=collected["report"], split=data["report"], evaluated=judged["report"],
             answered=asked["report"], drift=watched["report"],

@@ -8,7 +8,7 @@ from components.images import CORE_IMAGE
 @dsl.component(base_image=CORE_IMAGE, install_kfp_package=False)
 def chunk_documents(documents: dsl.Input[dsl.Dataset], recipe: dict, code: str, chunks: dsl.Output[dsl.Dataset]):
     """Read CleanDocument lines; write Chunk lines."""
-    from llm_twin.artifacts import seal
+    from llm_twin.artifacts import note, seal
     from llm_twin.documents import CleanDocument, read_jsonl, write_jsonl
     from llm_twin.features import chunking
     from llm_twin.recipes import FeaturesRecipe
@@ -20,5 +20,6 @@ def chunk_documents(documents: dsl.Input[dsl.Dataset], recipe: dict, code: str, 
 
         encoder = load_encoder(settings.embedder, None, settings.precision, settings.batch_size)
     clean = read_jsonl(documents.path, CleanDocument)
-    write_jsonl(chunks.path, chunking.chunk_documents(clean, settings, encoder))
+    count = write_jsonl(chunks.path, chunking.chunk_documents(clean, settings, encoder))
     seal(chunks)
+    note(chunks, "chunk-documents", f"{count:,} chunks")

@@ -12,7 +12,7 @@ def clean_documents(
     """Read a snapshot from the warehouse; write CleanDocument lines, and what was left out and why."""
     from pathlib import Path
 
-    from llm_twin.artifacts import seal
+    from llm_twin.artifacts import note, seal
     from llm_twin.documents import CleanDocument, read_jsonl, write_jsonl
     from llm_twin.features.cleaning import CleaningReport, clean_snapshot
     from llm_twin.features.report import render_report
@@ -23,7 +23,8 @@ def clean_documents(
     where, tally = WarehouseSettings(), CleaningReport()
     with Warehouse.connect(where.url.get_secret_value(), where.database) as warehouse:
         cleaned = clean_snapshot(warehouse, snapshot, FeaturesRecipe.model_validate(recipe), tally)
-        write_jsonl(documents.path, cleaned)
+        count = write_jsonl(documents.path, cleaned)
     page = render_report(tally, read_jsonl(documents.path, CleanDocument))
     Path(report.path).write_text(page, encoding="utf-8")
     seal(documents)
+    note(documents, "clean-documents", f"{count:,} documents kept")

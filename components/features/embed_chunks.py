@@ -10,7 +10,7 @@ def embed_chunks(chunks: dsl.Input[dsl.Dataset], recipe: dict, code: str, vector
     """Read Chunk lines; write a folder of their vectors. What was embedded before comes from the cache."""
     from pathlib import Path
 
-    from llm_twin.artifacts import seal
+    from llm_twin.artifacts import note, seal
     from llm_twin.documents import Chunk, read_jsonl
     from llm_twin.embedding import load_encoder
     from llm_twin.features.vectors import write_vectors
@@ -22,3 +22,4 @@ def embed_chunks(chunks: dsl.Input[dsl.Dataset], recipe: dict, code: str, vector
     encoder = load_encoder(settings.embedder, cache, settings.precision, settings.batch_size, access.key)
     write_vectors(Path(vectors.path), read_jsonl(chunks.path, Chunk), encoder, settings)
     seal(vectors)
+    note(vectors, "embed-chunks", f"vectors of {encoder.dimension} dimensions, by {settings.embedder}")

@@ -12,6 +12,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from llm_twin import progress
 from llm_twin.digests import digest_path
 from llm_twin.settings import HomeSettings
 
@@ -35,3 +36,12 @@ def seal(artifact: Any) -> str:
         artifact.uri = str(target)
     artifact.metadata["digest"] = digest
     return digest
+
+
+def note(artifact: Any, step: str, summary: str) -> None:
+    """Say in one line what a step made, now and, through the artifact's metadata, whenever it comes from the cache.
+
+    `summary` must follow from the content alone: metadata is part of the next step's cache key.
+    """
+    artifact.metadata.update(step=step, summary=summary)
+    progress.report(summary)
