@@ -32,6 +32,15 @@ class TrainingResult:
     notes: list[str] = field(default_factory=list)
     writings: list[dict[str, str]] = field(default_factory=list)  # prompt, before, after, author
 
+    def summary(self) -> str:
+        """One line of what came of it."""
+        figures = self.figures
+        if "heldout_reward_accuracy" in figures:
+            return f"held-out pairs told apart: {figures['heldout_reward_accuracy']:.0%}"
+        if "validation_loss" in figures:
+            return f"validation loss {figures['validation_loss_before']:.2f} → {figures['validation_loss']:.2f}"
+        return f"training loss {figures.get('train_loss', float('nan')):.2f}"
+
 
 def common_arguments(
     recipe: TrainingRecipe, hardware: Hardware, work: Path, total_steps: int, learning_rate: float
@@ -144,6 +153,8 @@ def save_trained(model: Any, tokenizer: Any, folder: Path, record: dict[str, Any
     shutil.rmtree(beside, ignore_errors=True)
     try:
         if hasattr(model, "peft_config"):
+            # a path of this machine would make equal adapters differ, and mean nothing elsewhere
+            model.peft_config["default"].base_model_name_or_path = record["recipe"]["base_model"]
             model.save_pretrained(beside, selected_adapters=["default"])
         else:
             model.save_pretrained(beside)
