@@ -1,4 +1,4 @@
-"""Step: DPO after SFT, the author's text preferred to what is not theirs."""
+"""Step: a fine-tuned adapter and preference pairs in, an adapter that prefers the author's text out."""
 
 from kfp import dsl
 
@@ -7,31 +7,23 @@ from components.images import TRAIN_IMAGE
 
 @dsl.component(base_image=TRAIN_IMAGE, install_kfp_package=False)
 def train_dpo(
-    base: dsl.Input[dsl.Model],
-    adapter: dsl.Input[dsl.Model],
-    samples: dsl.Input[dsl.Dataset],
-    recipe: dict,
-    code: str,
-    preferred: dsl.Output[dsl.Model],
-    report: dsl.Output[dsl.HTML],
-    metrics: dsl.Output[dsl.Metrics],
-):
-    """Train, resuming from the last checkpoint of the same inputs; write the adapter, a report and metrics."""
+    base: dsl.Input[dsl.Model], adapter: dsl.Input[dsl.Model], samples: dsl.Input[dsl.Dataset], recipe: dict, code: str,
+    preferred: dsl.Output[dsl.Model], report: dsl.Output[dsl.HTML], metrics: dsl.Output[dsl.Metrics],
+):  # fmt: skip
+    """Train on preference pairs; goes on from the last checkpoint when it was killed."""
     from pathlib import Path
 
     from llm_twin.artifacts import note, seal
-    from llm_twin.digests import digest_json
     from llm_twin.recipes import TrainingRecipe
-    from llm_twin.settings import HomeSettings
-    from llm_twin.training.dpo import train_dpo
-    from llm_twin.training.report import render_training
+    from llm_twin.settings import HomeSettings, RegistrySettings
+    from llm_twin.training.steps import run_dpo
 
-    settings = TrainingRecipe.model_validate(recipe)
-    inputs = [base.metadata["digest"], adapter.metadata["digest"], samples.metadata["digest"], recipe, code]
-    work = HomeSettings().root / "cache" / "checkpoints" / f"dpo-{digest_json(inputs)}"
-    done = train_dpo(Path(base.path), Path(adapter.path), Path(samples.path), settings, Path(preferred.path), work)
-    Path(report.path).write_text(render_training(done), encoding="utf-8")
-    for name, value in done.figures.items():
-        metrics.log_metric(name, round(value, 6))
+    home = HomeSettings().root
+    done = run_dpo(
+        Path(base.path), Path(adapter.path), Path(samples.path), TrainingRecipe.model_validate(recipe),
+        Path(preferred.path), Path(report.path), home / "training", RegistrySettings().resolve(home), code,
+    )  # fmt: skip
+    for name, value in {**done.figures, **done.speed}.items():
+        metrics.log_metric(name, value)
     seal(preferred)
     note(preferred, "train-dpo", done.summary())

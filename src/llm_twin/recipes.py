@@ -80,15 +80,29 @@ class RetrievalRecipe(Section):
     """Retrieval: how the chunks that bear on a question are found. `twin tune` fits it to a corpus."""
 
     top_k: int = Field(default=5, ge=1, le=100)
-    candidates: int = Field(default=50, ge=1, le=1000)
+    candidates: int = Field(default=100, ge=1, le=1000, description="looked at on each side")
     fusion: Literal["rrf", "weighted", "dense", "sparse"] = "weighted"
-    alpha: float = Field(default=0.6, ge=0, le=1, description="weight of the dense side in weighted fusion")
+    alpha: float = Field(default=0.5, ge=0, le=1, description="weight of the dense side in weighted fusion")
+    expansion: Literal["none", "synonyms", "llm"] = "none"
+    self_query: Literal["none", "rules", "llm"] = Field(
+        default="rules", description="filters that the question itself names"
+    )
     feedback: bool = Field(default=True, description="expand a query from what it finds first")
     dense_feedback_chunks: int = Field(default=3, ge=1, le=50)
     dense_feedback_weight: float = Field(default=0.5, ge=0, le=1, description="of the mean of those chunks")
-    sparse_feedback_chunks: int = Field(default=10, ge=1, le=50)
+    sparse_feedback_chunks: int = Field(default=5, ge=1, le=50)
     sparse_feedback_terms: int = Field(default=20, ge=1, le=200)
     sparse_feedback_weight: float = Field(default=0.5, ge=0, le=1, description="of the terms found (RM3)")
+    pool: int = Field(default=30, ge=1, le=200, description="fused hits that are read, deduplicated and reranked")
+    deduplicate: bool = True
+    neighbour_weight: float = Field(default=0.2, ge=0, lt=1, description="of a hit's nearest hits in its score")
+    neighbours: int = Field(default=3, ge=1, le=20)
+    cross_encoder: str = Field(default="", description="a sentence-transformers CrossEncoder; empty: none")
+    cross_encoder_weight: float = Field(default=0.7, ge=0, le=1)
+    diversity: float = Field(default=0.0, ge=0, lt=1, description="maximal marginal relevance; 0: off")
+    compress: bool = Field(default=False, description="cut sentences that do not bear on the question")
+    compress_share: float = Field(default=0.5, ge=0, le=1, description="of the best sentence's likeness to stay")
+    context_tokens: int = Field(default=1500, ge=50)
 
 
 class LlmRecipe(Section):
@@ -128,6 +142,9 @@ class DatasetsRecipe(Section):
     )
     embedder: str = Field(default="all-MiniLM-L6-v2", description="for overlap and topics; empty: do without")
     evaluation_prompts: list[str] = Field(default=[], description="never to be trained on")
+    augment_topics_to: int = Field(
+        default=0, ge=0, description="training samples that a topic should have; more instructions are made up to it"
+    )
     instructions_from: Literal["rules", "llm"] = "rules"
     questions_from_llm: bool = Field(default=False, description="also question-and-answer samples, made by an LLM")
     rejected_from: Literal["degraded", "llm"] = Field(
@@ -202,7 +219,7 @@ class TrainingRecipe(Section):
     save_steps: int = Field(default=50, ge=1, description="steps between checkpoints")
     quantize_bits: Literal[3, 4, 8] = 4
     quantize_group_size: int = 64
-    quantize_samples: int = Field(default=64, ge=1, description="texts of the author that calibrate GPTQ")
+    quantize_samples: int = Field(default=32, ge=1, description="texts of the author that calibrate GPTQ")
 
 
 class NodePool(Section):

@@ -41,7 +41,9 @@ def prepare_base(recipe: TrainingRecipe, folder: Path, cache: Path, token: str |
     link_folder(source, folder)
     known = inspect_model(folder)
     ensure_chat_template(folder, recipe.chat_template)
-    report(f"base model {recipe.base_model}: {known['architecture']}, {known['parameters'] / 1e6:,.1f} million parameters")
+    report(
+        f"base model {recipe.base_model}: {known['architecture']}, {known['parameters'] / 1e6:,.1f} million parameters"
+    )
     return known
 
 
@@ -74,8 +76,8 @@ def download_model(name: str, revision: str, token: str | None) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
-        HFValidationError,
         HfHubHTTPError,
+        HFValidationError,
         LocalEntryNotFoundError,
         RepositoryNotFoundError,
         RevisionNotFoundError,
@@ -88,7 +90,9 @@ def download_model(name: str, revision: str, token: str | None) -> Path:
         )
     except GatedRepoError as error:
         remedy = "accept its licence on its hub page, and set HF_TOKEN to a token of that account"
-        raise ModelError(f"{name} is a gated model and {'this token' if token else 'no token'} opens it", remedy) from error
+        raise ModelError(
+            f"{name} is a gated model and {'this token' if token else 'no token'} opens it", remedy
+        ) from error
     except RevisionNotFoundError as error:
         raise ModelError(f"{name} has no revision {revision!r}", "mend training.base_revision") from error
     except (RepositoryNotFoundError, HFValidationError) as error:

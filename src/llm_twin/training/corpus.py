@@ -100,7 +100,8 @@ def _thin(passages: list[Passage], max_words: int) -> list[Passage]:
 
 def _read_distribution(package: str) -> Iterator[Passage]:
     files = sorted(
-        (file for file in metadata.distribution(package).files or [] if file.suffix == ".py"), key=lambda f: f.as_posix()
+        (file for file in metadata.distribution(package).files or [] if file.suffix == ".py"),
+        key=lambda f: f.as_posix(),
     )
     for file in files:
         if any("test" in part or part.startswith("_vendor") for part in file.parts):

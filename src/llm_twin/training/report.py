@@ -1,45 +1,36 @@
-"""The HTML report of a training step: figures, curves, and what the model wrote before and after."""
+"""The HTML page of a training step: verdict, figures, curves, texts before and after, and what the run was made of."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader
+from jinja2 import Environment, StrictUndefined
 
 from llm_twin.training.loop import TrainingResult
+from llm_twin.training.plots import draw_curves
+from llm_twin.training.stability import judge_stability
 
-# name in transformers' log history → title of its plot
-CURVES = {
-    "loss": "training loss",
-    "eval_loss": "validation loss",
-    "learning_rate": "learning rate",
-    "rewards/margins": "reward margin",
-    "rewards/accuracies": "reward accuracy",
-}
+TEMPLATE = Path(__file__).parent / "report.html.jinja"
 
 
-def render_training(result: TrainingResult) -> str:
-    """The page, self-contained; plots are inline SVG."""
-    environment = Environment(loader=PackageLoader("llm_twin.training", "templates"), autoescape=True)
-    return environment.get_template("report.html.jinja").render(
-        result=result, plots=[plot for plot in (_plot(result.history, *curve) for curve in CURVES.items()) if plot]
+def render_report(result: TrainingResult, record: dict[str, Any], max_gradient_norm: float = 1.0) -> str:
+    """One self-contained page; everything that the models wrote is escaped."""
+    environment = Environment(undefined=StrictUndefined, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+    return template.render(
+        method=result.method,
+        verdict=judge_stability(result.history, max_gradient_norm) if result.history else None,
+        figures=[(name.replace("_", " "), f"{value:,.4g}") for name, value in result.figures.items()],
+        speed=[(name.replace("_", " "), f"{value:,.1f}") for name, value in result.speed.items()],
+        curves=draw_curves(result.history),
+        writings=result.writings,
+        notes=result.notes,
+        record=[(key, _plain(value)) for key, value in record.items() if key != "figures"],
     )
 
 
-def _plot(history: Sequence[dict[str, Any]], key: str, title: str) -> str:
-    """One curve over steps as SVG; empty where the run logged fewer than two values of it."""
-    points = [(entry["step"], entry[key]) for entry in history if key in entry and "step" in entry]
-    if len(points) < 2:
-        return ""
-    from matplotlib.figure import Figure  # the object interface: no global state, no display
-
-    figure = Figure(figsize=(5.2, 2.8), layout="constrained")
-    axes = figure.subplots()
-    axes.plot(*zip(*points, strict=True), marker="." if len(points) < 30 else "")
-    axes.set(title=title, xlabel="step")
-    axes.grid(alpha=0.3)
-    drawn = io.StringIO()
-    figure.savefig(drawn, format="svg")
-    return drawn.getvalue()[drawn.getvalue().index("<svg") :]
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_plain(item)}" for key, item in value.items())
+    return str(value)

@@ -1,0 +1,1 @@
+"""What runs in the quantization environment: scripts that import nothing of ours."""
