@@ -16,22 +16,21 @@ def build_datasets(
     """Read CleanDocument lines; write a folder of samples split by document, and an HTML report."""
     from pathlib import Path
 
-    from llm_twin.artifacts import note, seal
+    from llm_twin.artifacts import seal
     from llm_twin.datasets import build_dataset, render_report, require_no_leaks, write_dataset
     from llm_twin.documents import CleanDocument, read_jsonl
+    from llm_twin.embedding import load_encoder
+    from llm_twin.llm import open_client
     from llm_twin.recipes import DatasetsRecipe
+    from llm_twin.settings import EmbeddingSettings, HomeSettings, LlmSettings
 
-    settings = DatasetsRecipe.model_validate(recipe)
-    encode = None
-    if settings.embedder:
-        from llm_twin.embedding import load_encoder
-
-        encode = load_encoder(settings.embedder).encode
-    built = build_dataset(read_jsonl(documents.path, CleanDocument), settings, encode)
+    settings, access, cache = DatasetsRecipe.model_validate(recipe), LlmSettings(), HomeSettings().root / "cache"
+    client = open_client(access.base_url, access.model, settings.llm, access.key, cache / "llm")
+    key = EmbeddingSettings().key
+    encoder = load_encoder(settings.embedder, cache / "embeddings", api_key=key) if settings.embedder else None
+    built = build_dataset(read_jsonl(documents.path, CleanDocument), settings, encoder, client)
     manifest = write_dataset(built, Path(samples.path))
     Path(report.path).write_text(render_report(built, manifest), encoding="utf-8")
     require_no_leaks(built.leaks, settings)
     samples.metadata["content"] = manifest["content"]
     seal(samples)
-    made = f"{len(built.instructions):,} instruction samples, {len(built.preferences):,} preference pairs"
-    note(samples, "build-datasets", f"{made}, split by document")

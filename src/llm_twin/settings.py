@@ -94,6 +94,11 @@ class LlmSettings(BaseSettings):
     api_key: SecretStr | None = None
     model: str = ""
 
+    @property
+    def key(self) -> str:
+        """The key in the clear; empty if none is set."""
+        return self.api_key.get_secret_value() if self.api_key else ""
+
 
 class ServingSettings(BaseSettings):
     """The key that `twin ask` shows to a server, and the one that the transformer shows to its predictor."""

@@ -1,31 +1,31 @@
-"""From clean documents to a data set: split, cut, instruct, filter, deduplicate, decontaminate, pair, write, prove."""
+"""From clean documents to samples: split, cut, instruct, filter, deduplicate, decontaminate, augment, pair, prove."""
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from llm_twin.datasets import leaks
+from llm_twin.datasets import leaks, llm_samples
+from llm_twin.datasets.augment import augment_thin
 from llm_twin.datasets.filters import Dropped, apply_filters, list_filters
 from llm_twin.datasets.instructions import write_instructions
 from llm_twin.datasets.keyphrases import PhraseWeights
-from llm_twin.datasets.manifest import describe_content, write_manifest
 from llm_twin.datasets.passages import Passage, count_words, cut_passages
 from llm_twin.datasets.preferences import limit_pairs, pair_degraded
+from llm_twin.datasets.quality import measure_quality
 from llm_twin.datasets.splits import split_documents
-from llm_twin.documents import CleanDocument, InstructionSample, PreferenceSample, Split, write_jsonl
-from llm_twin.errors import QualityError
+from llm_twin.documents import CleanDocument, InstructionSample, PreferenceSample, Split
+from llm_twin.errors import InputError, QualityError
+from llm_twin.llm import LlmClient
 from llm_twin.progress import report, track
 from llm_twin.recipes import DatasetsRecipe
 from llm_twin.similarity.duplicates import find_duplicates, keep_best
+from llm_twin.support.check import Encodes
 
-Encode = Callable[[list[str]], np.ndarray]  # texts → n×d unit vectors
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 HELD_OUT_FIRST: dict[Split, int] = {"test": 2, "validation": 1, "train": 0}
 
@@ -41,36 +41,91 @@ class BuiltDataset:
     instructions: list[InstructionSample]
     preferences: list[PreferenceSample]
     dropped: Dropped
+    made: dict[str, int]  # samples beside one for each passage: questions, augmented
     unpaired: dict[str, int]
     leaks: dict[str, Any]
-    vectors: dict[str, np.ndarray] = field(default_factory=dict)
+    quality: dict[str, Any]
+    llm: dict[str, Any] = field(default_factory=dict)  # the ledger, and what became of each question
 
 
 def build_dataset(
-    documents: Iterable[CleanDocument], recipe: DatasetsRecipe, encode: Encode | None = None
+    documents: Iterable[CleanDocument],
+    recipe: DatasetsRecipe,
+    encoder: Encodes | None = None,
+    client: LlmClient | None = None,
 ) -> BuiltDataset:
-    """Make a data set of `documents`. `encode` adds meaning to the overlap checks; without it only words count.
+    """Make a data set of `documents`.
 
-    Raises QualityError when nothing is left to train on.
+    `encoder` adds meaning to the overlap checks and topics to the quality report; without it only words count.
+    `client` is asked for what the recipe wants of an LLM. Raises InputError when the recipe wants one and there is
+    none, BudgetError from asking, QualityError when nothing is left to train on.
     """
+    require_client(recipe, client)
     ordered = sorted(documents, key=lambda document: document.document_id)
     splits = split_documents(ordered, recipe)
     passages = cut_all(ordered, recipe)
     weights = PhraseWeights(document.text for document in ordered)
+    asked: Counter[str] = Counter()
+    samples, questions = _write(passages, splits, weights, recipe, encoder, client, asked)
     dropped = Dropped()
-    samples = apply_filters(write_instructions(passages, splits, weights, recipe), list_filters(recipe), dropped)
+    languages = {document.document_id: document.language for document in ordered}
+    samples = apply_filters([*samples, *questions], list_filters(recipe, languages), dropped)
     samples = drop_duplicates(samples, recipe, dropped)
-    vectors = embed_outputs(samples, encode)
+    vectors = embed_outputs(samples, encoder)
     samples = leaks.decontaminate(samples, ordered, splits, recipe, vectors, dropped)
     if not any(sample.split == "train" for sample in samples):
         raise QualityError(
             f"of {len(ordered)} documents and {len(passages)} passages no training sample is left",
             "collect more writing, or loosen datasets.min_output_words and the filters; see the report",
         )
-    found = leaks.measure_leaks(samples, recipe, vectors)
-    pairs, unpaired = pair_samples(samples, recipe)
+    quality = measure_quality(samples, vectors, weights, recipe)
+    more = augment_thin(samples, passages, quality["topics"], weights, recipe)
+    samples = [*samples, *more]
+    found = leaks.measure_leaks(samples, recipe, {**vectors, **embed_outputs(more, encoder)})
+    pairs, unpaired = pair_samples(samples, recipe, client, asked)
     report(f"datasets: {len(samples):,} instruction samples, {len(pairs):,} preference pairs")
-    return BuiltDataset(ordered, splits, recipe, len(passages), samples, pairs, dropped, unpaired, found, vectors)
+    made = {"questions": len(questions), "augmented": len(more)}
+    ledger = {**client.ledger.summarise(), "results": dict(sorted(asked.items()))} if client and asked else {}
+    return BuiltDataset(
+        ordered, splits, recipe, len(passages), samples, pairs, dropped, made, unpaired, found, quality, ledger
+    )
+
+
+def require_client(recipe: DatasetsRecipe, client: LlmClient | None) -> None:
+    """Raise InputError when the recipe asks for an LLM and none is configured."""
+    wants = {
+        "datasets.instructions_from: llm": recipe.instructions_from == "llm",
+        "datasets.questions_from_llm": recipe.questions_from_llm,
+        "datasets.rejected_from: llm": recipe.rejected_from == "llm",
+        "datasets.judge_with_llm": recipe.judge_with_llm,
+    }
+    asking = [name for name, wanted in wants.items() if wanted]
+    if asking and client is None:
+        raise InputError(
+            f"the recipe asks for a language model ({', '.join(asking)}), and none is configured",
+            "set LLM_TWIN_LLM_BASE_URL and LLM_TWIN_LLM_MODEL, or take the keys out of the recipe",
+        )
+
+
+def _write(
+    passages: list[Passage],
+    splits: dict[str, Split],
+    weights: PhraseWeights,
+    recipe: DatasetsRecipe,
+    encoder: Encodes | None,
+    client: LlmClient | None,
+    asked: Counter[str],
+) -> tuple[list[InstructionSample], list[InstructionSample]]:
+    """One sample for each passage, and the question-and-answer samples."""
+    if client and recipe.instructions_from == "llm":
+        samples = llm_samples.write_llm_instructions(passages, splits, weights, recipe, client, asked)
+    else:
+        samples = list(write_instructions(passages, splits, weights, recipe))
+    if not (client and recipe.questions_from_llm):
+        return samples, []
+    if encoder is None:
+        raise InputError("datasets.questions_from_llm needs an encoder to check answers", "set datasets.embedder")
+    return samples, llm_samples.write_llm_questions(passages, splits, client, encoder, asked)
 
 
 def cut_all(documents: Sequence[CleanDocument], recipe: DatasetsRecipe) -> list[Passage]:
@@ -95,78 +150,39 @@ def drop_duplicates(
     return [sample for position, sample in enumerate(samples) if position not in gone]
 
 
-def embed_outputs(samples: Sequence[InstructionSample], encode: Encode | None) -> dict[str, np.ndarray]:
+def embed_outputs(samples: Sequence[InstructionSample], encoder: Encodes | None) -> dict[str, np.ndarray]:
     """Sample id → unit vector of its output; empty without an encoder."""
-    if encode is None or not samples:
+    if encoder is None or not samples:
         return {}
     report(f"embedding {len(samples):,} samples")
-    vectors = encode([sample.output for sample in samples])
+    vectors = encoder.encode([sample.output for sample in samples])
     return {sample.sample_id: vector for sample, vector in zip(samples, vectors, strict=True)}
 
 
 def pair_samples(
-    samples: Sequence[InstructionSample], recipe: DatasetsRecipe
+    samples: Sequence[InstructionSample],
+    recipe: DatasetsRecipe,
+    client: LlmClient | None = None,
+    asked: Counter[str] | None = None,
 ) -> tuple[list[PreferenceSample], dict[str, int]]:
-    """Preference pairs, and how many samples have none, by reason."""
-    pairs = list(pair_degraded(samples, recipe.seed))
-    train = [pair for pair in pairs if pair.split == "train"]
+    """Preference pairs, and how many samples have none, by reason. A passage has one pair at most."""
+    once = list({(s.document_id, s.output): s for s in samples if s.kind != "question"}.values())
+    counts: Counter[str] = asked if asked is not None else Counter()
+    if client and recipe.rejected_from == "llm":
+        pairs = llm_samples.pair_with_llm(once, recipe, client, counts)
+    else:
+        pairs = list(pair_degraded(once, recipe.seed))
+    alike = len(once) - len(pairs)
+    judged = pairs
+    if client and recipe.judge_with_llm:
+        texts = [sample.output for sample in once if sample.split == "train"]
+        judged = llm_samples.judge_pairs(pairs, texts, client, recipe.seed, counts)
+    train = [pair for pair in judged if pair.split == "train"]
     kept = limit_pairs(train, recipe.max_preference_pairs, recipe.seed)
-    rest = [pair for pair in pairs if pair.split != "train"]
-    unpaired = {"too alike": len(samples) - len(pairs), "over the limit": len(train) - len(kept)}
-    return kept + rest, unpaired
-
-
-def write_dataset(built: BuiltDataset, folder: Path) -> dict[str, Any]:
-    """Write the data set's folder beside, then swap it in; returns the manifest.
-
-    Files: instruction_{train,validation,test}.jsonl, preference_{…}.jsonl, heldout_documents.jsonl (the CleanDocuments
-    of validation and test, with metadata["split"]), manifest.json, README.md (the card).
-    """
-    beside = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir(parents=True)
-    for split in SPLITS:
-        write_jsonl(beside / f"instruction_{split}.jsonl", (s for s in built.instructions if s.split == split))
-        write_jsonl(beside / f"preference_{split}.jsonl", (p for p in built.preferences if p.split == split))
-    write_jsonl(
-        beside / "heldout_documents.jsonl",
-        (
-            document.model_copy(update={"metadata": {**document.metadata, "split": built.splits[document.document_id]}})
-            for document in built.documents
-            if built.splits[document.document_id] != "train"
-        ),
-    )
-    manifest = write_manifest(beside, describe_content(**_facts(built)))
-    if folder.exists():
-        shutil.rmtree(folder)
-    beside.replace(folder)
-    return manifest
-
-
-def _facts(built: BuiltDataset) -> dict[str, Any]:
-    samples = Counter(sample.document_id for sample in built.instructions)
-    return {
-        "authors": sorted({document.author for document in built.documents}),
-        "recipe": built.recipe.model_dump(mode="json"),
-        "sources": [
-            {
-                "document_id": document.document_id,
-                "revision_id": document.revision_id,
-                "url": document.url,
-                "platform": document.platform,
-                "kind": document.kind,
-                "split": built.splits[document.document_id],
-                "samples": samples[document.document_id],
-            }
-            for document in built.documents
-        ],
-        "counts": {
-            "documents": {name: sum(split == name for split in built.splits.values()) for name in SPLITS},
-            "passages": built.passages,
-            "dropped": built.dropped.counts,
-            "instructions": {name: sum(s.split == name for s in built.instructions) for name in SPLITS},
-            "preferences": {name: sum(p.split == name for p in built.preferences) for name in SPLITS},
-            "unpaired": built.unpaired,
-        },
-        "leaks": {key: value for key, value in built.leaks.items() if key != "pairs"},
+    unpaired = {
+        "question, or a passage paired already": len(samples) - len(once),
+        "too alike": alike,
+        "judged the other way": len(pairs) - len(judged),
+        "over the limit": len(train) - len(kept),
     }
+    return kept + [pair for pair in judged if pair.split != "train"], unpaired

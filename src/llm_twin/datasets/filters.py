@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
 
 from llm_twin.datasets.passages import count_words
 from llm_twin.documents import InstructionSample
+from llm_twin.privacy import find_pii
 from llm_twin.recipes import DatasetsRecipe
 from llm_twin.similarity.overlap import RunIndex
 
@@ -48,12 +51,14 @@ def apply_filters(
     return kept
 
 
-def list_filters(recipe: DatasetsRecipe) -> dict[str, Judge]:
-    """The filters in the order in which they are asked, by name."""
+def list_filters(recipe: DatasetsRecipe, languages: dict[str, str | None]) -> dict[str, Judge]:
+    """The filters in the order in which they are asked, by name. `languages`: document id → ISO 639-1 code."""
     return {
         "length": lambda sample: judge_length(sample, recipe),
+        "language": lambda sample: judge_language(sample, languages.get(sample.document_id)),
         "spam": judge_spam,
         "low quality": judge_quality,
+        "toxicity": judge_toxicity,
         "personal data": judge_personal_data,
         "echo": judge_echo,
     }
@@ -104,19 +109,47 @@ def judge_quality(sample: InstructionSample) -> str:
     return ""
 
 
-EMAIL = re.compile(r"\b[\w.+-]+@[\w-]+(?:\.[\w-]+)*\.[A-Za-z]{2,}\b")
-PHONE = re.compile(r"(?<![\w/.=-])(?:\+\d{1,3}[ .-]?)?(?:\(\d{2,4}\)[ .-]?)?\d{2,4}(?:[ .-]\d{2,4}){2,4}(?![\w-])")
+# Abuse aimed at someone and threats. No model is asked: this finds the blunt, not the subtle.
+TOXIC = re.compile(
+    r"\b(kill (?:your|him|her|them)sel(?:f|ves)|(?:i|we)(?:'ll| will| should| are going to) (?:kill|shoot|rape|lynch) "
+    r"(?:you|him|her|them)|(?:go|just) die\b|you (?:fucking |stupid |dumb )+\w+|piece of shit|"
+    r"fuck (?:you|him|her|them|off)|"
+    r"(?:those|these|all) \w+ (?:are|is) (?:vermin|subhuman|parasites|animals)|retard(?:ed|s)?|son of a bitch)\b",
+    re.IGNORECASE,
+)
+
+
+def judge_toxicity(sample: InstructionSample) -> str:
+    """Threats and abuse aimed at people, by patterns."""
+    found = TOXIC.search(sample.output.replace("’", "'"))
+    return f"“{found[0]}”" if found else ""
+
+
+MIN_LANGUAGE_WORDS = 20
+MIN_LANGUAGE_CONFIDENCE = 0.9
+
+
+def judge_language(sample: InstructionSample, expected: str | None) -> str:
+    """A passage that is surely in another language than its document (a long quotation, say)."""
+    if not expected or count_words(sample.output) < MIN_LANGUAGE_WORDS:
+        return ""
+    detector = _language_detector()
+    found = detector.compute_language_confidence_values(sample.output)[0]
+    code = found.language.iso_code_639_1.name.lower()
+    return f"{code} in a document in {expected}" if code != expected and found.value > MIN_LANGUAGE_CONFIDENCE else ""
+
+
+@lru_cache(maxsize=1)
+def _language_detector() -> Any:
+    from lingua import LanguageDetectorBuilder
+
+    return LanguageDetectorBuilder.from_all_languages().with_low_accuracy_mode().build()
 
 
 def judge_personal_data(sample: InstructionSample) -> str:
-    """E-mail addresses and telephone numbers: the target is trained on as written, so it cannot be masked."""
-    email = EMAIL.search(sample.output) or EMAIL.search(sample.instruction)
-    if email:
-        return "an e-mail address"
-    for match in PHONE.finditer(sample.output):
-        if 9 <= sum(char.isdigit() for char in match[0]) <= 15 and (match[0].startswith("+") or "(" in match[0]):
-            return "a telephone number"
-    return ""
+    """Personal data in it: the target is trained on as written, so it cannot be masked."""
+    kinds = sorted({finding.kind for text in (sample.output, sample.instruction) for finding in find_pii(text)})
+    return ", ".join(kinds)
 
 
 def judge_echo(sample: InstructionSample) -> str:

@@ -28,6 +28,8 @@ def render_report(built: BuiltDataset, manifest: dict[str, Any]) -> str:
             for name, taken in built.dropped.samples.items()
         },
         leaks=built.leaks,
+        llm=built.llm,
+        quality=built.quality,
         samples=built.instructions[:: max(1, len(built.instructions) // 6)][:6],
         pairs=built.preferences[:: max(1, len(built.preferences) // 4)][:4],
     )

@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pydantic import BaseModel
@@ -200,6 +201,16 @@ class LlmClient:
         if usage is None:
             return text, (sum(len(m["content"]) for m in messages) // 3, len(text) // 3)
         return text, (usage.prompt_tokens, usage.completion_tokens)
+
+
+def open_client(
+    base_url: str, model: str, recipe: LlmRecipe, api_key: str = "", cache_dir: Path | None = None
+) -> LlmClient | None:
+    """The client of a configured endpoint with its cache in `cache_dir`; None where no URL is configured."""
+    if not base_url:
+        return None
+    cache = ReplyCache(cache_dir / "replies.db") if cache_dir else None
+    return LlmClient(base_url, model, recipe, api_key, cache)
 
 
 def _asked_wait(header: str) -> float:

@@ -1,0 +1,213 @@
+"""What an LLM adds where one is configured: instructions, questions with answers, rejected texts, rankings.
+
+A question that fails costs nothing but itself: an instruction falls back to the rules, a pair to the degraded
+rewrite, and all are counted.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+
+from pydantic import BaseModel, Field
+
+from llm_twin.datasets.instructions import compose_instruction, make_sample
+from llm_twin.datasets.keyphrases import PhraseWeights
+from llm_twin.datasets.passages import Passage, count_words
+from llm_twin.datasets.preferences import make_pair, pair_degraded, word_distance
+from llm_twin.documents import Chunk, InstructionSample, PreferenceSample, Split, stable_id
+from llm_twin.llm import LlmClient, Request
+from llm_twin.prompts import render_prompt
+from llm_twin.recipes import DatasetsRecipe
+from llm_twin.support import check_support, split_sentences
+from llm_twin.support.check import Encodes
+
+QUESTIONS_A_PASSAGE = 3
+MIN_ANSWER_SUPPORT = 0.6
+
+
+class InstructionReply(BaseModel):
+    """The request that a passage answers."""
+
+    instruction: str = Field(min_length=8, max_length=600)
+
+
+class QuestionAnswer(BaseModel):
+    """A question and its answer."""
+
+    question: str = Field(min_length=8, max_length=400)
+    answer: str = Field(min_length=2, max_length=2000)
+
+
+class QuestionsReply(BaseModel):
+    """Questions that a passage answers."""
+
+    pairs: list[QuestionAnswer] = Field(max_length=10)
+
+
+class TextReply(BaseModel):
+    """A response in the model's own voice."""
+
+    text: str = Field(min_length=20, max_length=8000)
+
+
+class RankingReply(BaseModel):
+    """Responses by number, the best first."""
+
+    ranking: list[int] = Field(min_length=2)
+    confidence: float = Field(ge=0, le=1)
+    reason: str = ""
+
+
+def write_llm_instructions(
+    passages: Sequence[Passage],
+    splits: dict[str, Split],
+    weights: PhraseWeights,
+    recipe: DatasetsRecipe,
+    client: LlmClient,
+    counts: Counter[str],
+) -> list[InstructionSample]:
+    """One sample for each passage: the LLM's instruction, or the rules' where it gave none; `counts` tells."""
+    requests = [
+        Request(render_prompt("llm_instruction", title=p.document.title.strip(), passage=p.text)) for p in passages
+    ]
+    outcomes = client.ask_all(requests, InstructionReply, "instructions")
+    samples = []
+    for passage, outcome in zip(passages, outcomes, strict=True):
+        kind, source, instruction = compose_instruction(passage, weights, recipe)
+        if kind in ("continuation", "code"):  # their instruction holds text that the passage needs
+            counts["instruction: by its kind"] += 1
+        elif outcome.value is None:
+            counts[f"instruction: rules after {outcome.failure}"] += 1
+        else:
+            counts["instruction: llm"] += 1
+            source, instruction = "llm", outcome.value.instruction.strip()
+        samples.append(make_sample(passage, splits[passage.document.document_id], kind, source, instruction))
+    return samples
+
+
+def write_llm_questions(
+    passages: Sequence[Passage], splits: dict[str, Split], client: LlmClient, encoder: Encodes, counts: Counter[str]
+) -> list[InstructionSample]:
+    """Question-and-answer samples whose every sentence the passage supports; the others are counted and dropped.
+
+    Unlike all other samples their output is the LLM's wording of what the author says: kind `question`.
+    """
+    requests = [
+        Request(
+            render_prompt("llm_questions", count=QUESTIONS_A_PASSAGE, title=p.document.title.strip(), passage=p.text)
+        )
+        for p in passages
+    ]
+    samples: list[InstructionSample] = []
+    for passage, outcome in zip(passages, client.ask_all(requests, QuestionsReply, "questions"), strict=True):
+        if outcome.value is None:
+            counts[f"questions: none after {outcome.failure}"] += 1
+            continue
+        counts["questions: asked"] += 1
+        for pair in outcome.value.pairs[:QUESTIONS_A_PASSAGE]:
+            sentences = [sentence.text for sentence in split_sentences(pair.answer)]
+            checked = check_support(sentences, [_as_chunk(passage)], encoder, MIN_ANSWER_SUPPORT)
+            if not checked or not all(sentence.supported for sentence in checked):
+                counts["answers: not supported"] += 1
+                continue
+            counts["answers: supported"] += 1
+            split = splits[passage.document.document_id]
+            sample = make_sample(passage, split, "question", "llm", pair.question.strip())
+            new_id = stable_id(sample.sample_id, pair.answer)
+            samples.append(sample.model_copy(update={"output": pair.answer.strip(), "sample_id": new_id}))
+    return samples
+
+
+def _as_chunk(passage: Passage) -> Chunk:
+    document = passage.document
+    fields = ("document_id", "revision_id", "author", "platform", "kind", "url")
+    return Chunk(
+        chunk_id=stable_id(document.document_id, str(passage.start)),
+        **{name: getattr(document, name) for name in fields},
+        position=0,
+        start=passage.start,
+        end=passage.end,
+        text=passage.text,
+    )
+
+
+def pair_with_llm(
+    samples: Sequence[InstructionSample], recipe: DatasetsRecipe, client: LlmClient, counts: Counter[str]
+) -> list[PreferenceSample]:
+    """Pairs whose rejected side an LLM wrote (the base model, the model in training, any other behind the URL).
+
+    Where it gave nothing, or the author's own text, the degraded rewrite stands in; `counts` tells.
+    """
+    requests = [
+        Request(render_prompt("llm_response", instruction=s.instruction, words=count_words(s.output))) for s in samples
+    ]
+    pairs: list[PreferenceSample] = []
+    fallback: list[InstructionSample] = []
+    for sample, outcome in zip(samples, client.ask_all(requests, TextReply, "rejected texts"), strict=True):
+        if outcome.value is None:
+            counts[f"rejected: degraded after {outcome.failure}"] += 1
+            fallback.append(sample)
+            continue
+        text = outcome.value.text.strip()
+        distance = word_distance(sample.output, text)
+        if distance < 0.3:
+            counts["rejected: degraded after the author's own words"] += 1
+            fallback.append(sample)
+            continue
+        counts["rejected: llm"] += 1
+        reason = f"written by {client.model}, not by the author"
+        pairs.append(make_pair(sample, text, "llm", reason, round(min(1.0, 0.5 + distance / 2), 3)))
+    degraded = list(pair_degraded(fallback, recipe.seed))
+    counts["rejected: none, too alike"] += len(fallback) - len(degraded)
+    order = {(sample.document_id, sample.output): position for position, sample in enumerate(samples)}
+    return sorted([*pairs, *degraded], key=lambda pair: order[pair.document_id, pair.chosen])
+
+
+def judge_pairs(
+    pairs: Sequence[PreferenceSample],
+    author_texts: Sequence[str],
+    client: LlmClient,
+    seed: int,
+    counts: Counter[str],
+) -> list[PreferenceSample]:
+    """An LLM's judgement of each pair, sides in random order: its confidence and reason replace the rules'.
+
+    Pairs where it prefers the rejected side are dropped, those it could not judge stay as they are; `counts` tells.
+    """
+    samples = random.Random(seed).sample(list(author_texts), min(2, len(author_texts)))
+    firsts = [int(stable_id(str(seed), pair.sample_id), 16) % 2 == 0 for pair in pairs]
+    requests = [
+        _ask_ranking(pair.instruction, samples, [pair.chosen, pair.rejected] if first else [pair.rejected, pair.chosen])
+        for pair, first in zip(pairs, firsts, strict=True)
+    ]
+    judged: list[PreferenceSample] = []
+    for pair, first, outcome in zip(pairs, firsts, client.ask_all(requests, RankingReply, "judging"), strict=True):
+        ranking = outcome.value.ranking if outcome.value else []
+        if sorted(ranking) != [1, 2]:
+            counts[f"judged: not, {outcome.failure or 'no ranking'}"] += 1
+            judged.append(pair)
+        elif ranking[0] != (1 if first else 2):
+            counts["judged: preferred the rejected"] += 1
+        else:
+            counts["judged: agreed"] += 1
+            assert outcome.value is not None
+            reason = f"{pair.reason}; {client.model}: {outcome.value.reason}".rstrip(": ")
+            judged.append(pair.model_copy(update={"confidence": outcome.value.confidence, "reason": reason}))
+    return judged
+
+
+def rank_responses(
+    instruction: str, responses: Sequence[str], author_texts: Sequence[str], client: LlmClient
+) -> tuple[list[int], float, str] | None:
+    """An LLM's ranking of several responses: positions best first, confidence, reason; None if it gave none."""
+    request = _ask_ranking(instruction, list(author_texts), list(responses))
+    value = client.ask_all([request], RankingReply, "ranking")[0].value
+    if value is None or sorted(value.ranking) != list(range(1, len(responses) + 1)):
+        return None
+    return [number - 1 for number in value.ranking], value.confidence, value.reason
+
+
+def _ask_ranking(instruction: str, samples: list[str], responses: list[str]) -> Request:
+    return Request(render_prompt("llm_judge", instruction=instruction, samples=samples, responses=responses))

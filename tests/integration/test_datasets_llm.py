@@ -1,0 +1,156 @@
+"""The LLM client and what the data set does with it, against a server on loopback that misbehaves."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from llm_twin.datasets import build_dataset, render_report, write_dataset
+from llm_twin.documents import CleanDocument, stable_id
+from llm_twin.errors import BudgetError, InputError, ServiceError
+from llm_twin.llm import LlmClient, ReplyCache, Request, open_client
+from llm_twin.recipes import DatasetsRecipe, LlmRecipe
+from tests.integration.stub_llm import FAULTS, stub_llm
+
+QUICK = LlmRecipe(timeout_seconds=1.0, retries=3, concurrency=8)
+
+
+class Word(BaseModel):
+    word: str
+
+
+def answer_word(prompt: str) -> dict[str, Any]:
+    return {"word": prompt.split()[-1]}
+
+
+def answer_any(prompt: str) -> dict[str, Any]:
+    """What the prompts of the data set ask for, told apart by the shape that they name."""
+    if '"ranking"' in prompt:
+        return {"ranking": [1, 2], "confidence": 0.9, "reason": "the first is plainer"}
+    if '"text"' in prompt:
+        return {"text": "Instruments require regular maintenance, as every professional in the field is well aware."}
+    return {"instruction": f"Tell your readers about matter number {stable_id(prompt)[:6]}."}
+
+
+def make_documents(count: int) -> list[CleanDocument]:
+    """Documents of six paragraphs, each of words that no other has."""
+    documents = []
+    for number in range(count):
+        paragraphs = [
+            f"Note {number}-{part}: the {name} kept time{number}x{part} “well enough”, we’d say — until the"
+            f" clerk{number}y{part} asked for entry {number * 31 + part} twice, read the log{part}z{number} aloud"
+            f" and wound the spring{number}q{part} by hand before supper{part}r{number}."
+            for part, name in enumerate(("clock", "gauge", "bell", "lamp", "buoy", "cable"))
+        ]
+        text = "\n\n## Part\n\n".join(paragraphs)
+        name = f"https://author.example/{number}"
+        documents.append(
+            CleanDocument(
+                document_id=stable_id("a", name), revision_id=stable_id(text), author="a", platform="site",
+                kind="article", url=name, title=f"Piece {number}", text=text, retrieval_text=text,
+            )
+        )  # fmt: skip
+    return documents
+
+
+def test_every_question_has_an_outcome_and_the_counts_add_up(tmp_path: Path) -> None:
+    with stub_llm(answer_word) as stub:
+        client = LlmClient(stub.url, "stub", QUICK, cache=ReplyCache(tmp_path / "replies.db"))
+        outcomes = client.ask_all([Request(f"say w{number}") for number in range(100)], Word)
+        assert len(outcomes) == 100
+        answered = [o.value.word for o in outcomes if o.value]
+        assert answered == [f"w{n}" for n, o in enumerate(outcomes) if o.value]  # in the order asked
+        assert sum(client.ledger.outcomes.values()) == 100
+        assert client.ledger.outcomes["answered"] == len(answered) >= 90
+        assert set(stub.faults) == set(FAULTS)
+        assert client.ledger.requests == stub.requests
+        # every fault was met with a retry or a repair, or is the reason of a failed outcome
+        failed = sum(1 for o in outcomes if o.failure)
+        assert sum(client.ledger.retries.values()) + failed >= sum(stub.faults.values())
+        assert 1 < stub.most_in_flight <= QUICK.concurrency
+
+
+def test_a_second_run_asks_only_what_failed(tmp_path: Path) -> None:
+    requests = [Request(f"say w{number}") for number in range(40)]
+    with stub_llm(answer_word) as stub:
+        first = LlmClient(stub.url, "stub", QUICK, cache=ReplyCache(tmp_path / "replies.db"))
+        failed = [o.failure for o in first.ask_all(requests, Word) if o.failure]
+        before = stub.requests
+        stub.fault_every = 0
+        second = LlmClient(stub.url, "stub", QUICK, cache=ReplyCache(tmp_path / "replies.db"))
+        outcomes = second.ask_all(requests, Word)
+        assert [o.value.word for o in outcomes if o.value] == [f"w{number}" for number in range(40)]
+        assert stub.requests - before == len(failed)
+        assert second.ledger.outcomes["cached"] == 40 - len(failed)
+        other = LlmClient(stub.url, "another-model", QUICK, cache=ReplyCache(tmp_path / "replies.db"))
+        assert not other.ask_all(requests[:1], Word)[0].cached
+
+
+def test_the_budget_stops_the_run_before_it_is_overrun_and_keeps_what_was_answered(tmp_path: Path) -> None:
+    recipe = QUICK.model_copy(update={"max_total_tokens": 1500, "max_tokens": 50})
+    with stub_llm(answer_word, fault_every=0) as stub:
+        client = LlmClient(stub.url, "stub", recipe, cache=ReplyCache(tmp_path / "replies.db"))
+        with pytest.raises(BudgetError, match="1,500 tokens"):
+            client.ask_all([Request(f"say w{number}") for number in range(100)], Word)
+        assert 0 < client.ledger.tokens_in + client.ledger.tokens_out <= 1500
+        again = LlmClient(stub.url, "stub", QUICK, cache=ReplyCache(tmp_path / "replies.db"))
+        assert again.ask_all([Request("say w0")], Word)[0].cached
+
+
+def test_cost_is_counted_and_limited() -> None:
+    recipe = QUICK.model_copy(update={"price_in": 1000.0, "price_out": 2000.0, "max_cost": 1.0, "max_tokens": 20})
+    with stub_llm(answer_word, fault_every=0) as stub:
+        client = LlmClient(stub.url, "stub", recipe)
+        with pytest.raises(BudgetError, match="budget of 1 "):
+            client.ask_all([Request(f"say w{number}") for number in range(100)], Word)
+        spent = client.ledger
+        assert (
+            spent.cost == pytest.approx((spent.tokens_in * 1000 + spent.tokens_out * 2000) / 1e6) and spent.cost <= 1.0
+        )
+
+
+def test_a_server_that_is_not_there_ends_the_run_with_a_remedy() -> None:
+    client = LlmClient("http://127.0.0.1:9/v1", "stub", QUICK.model_copy(update={"retries": 0}))
+    with pytest.raises(ServiceError, match="LLM_TWIN_LLM_BASE_URL"):
+        client.ask_all([Request("anyone?")], Word)
+
+
+def test_no_passage_is_lost_when_instructions_and_rejected_texts_come_from_a_server_that_fails(tmp_path: Path) -> None:
+    documents = make_documents(20)
+    rules = build_dataset(documents, DatasetsRecipe(embedder=""))
+    recipe = DatasetsRecipe(embedder="", instructions_from="llm", rejected_from="llm", judge_with_llm=True, llm=QUICK)
+    with stub_llm(answer_any) as stub:
+        client = open_client(stub.url, "stub", QUICK, "", tmp_path)
+        built = build_dataset(documents, recipe, client=client)
+    assert client is not None
+    counts = built.llm["results"]
+    instructed = sum(count for name, count in counts.items() if name.startswith("instruction: "))
+    assert instructed == built.passages == rules.passages
+    assert counts["instruction: llm"] > 0.8 * built.passages
+    dropped = sum(built.dropped.counts.values())
+    assert len(built.instructions) + dropped == built.passages
+    assert {s.output for s in rules.instructions} == {s.output for s in built.instructions}
+    paired = sum(count for name, count in counts.items() if name.startswith("rejected: "))
+    assert paired == len(built.instructions)
+    judged = sum(count for name, count in counts.items() if name.startswith("judged: "))
+    assert (
+        judged
+        == paired - counts.get("rejected: none, too alike", 0)
+        == len(built.preferences) + sum(built.unpaired[name] for name in ("judged the other way", "over the limit"))
+    )
+    assert counts["judged: preferred the rejected"] == built.unpaired["judged the other way"] > 0
+    asked = built.passages - counts.get("instruction: by its kind", 0) + paired + judged
+    assert sum(client.ledger.outcomes.values()) == asked
+    page = render_report(built, write_dataset(built, tmp_path / "samples"))
+    assert "instruction: llm" in page and "tokens" in page
+    written = json.loads((tmp_path / "samples" / "manifest.json").read_text())
+    assert written["counts"]["llm"] == counts
+
+
+def test_a_recipe_that_wants_a_model_says_so_when_there_is_none() -> None:
+    with pytest.raises(InputError, match="LLM_TWIN_LLM_BASE_URL"):
+        build_dataset(make_documents(5), DatasetsRecipe(embedder="", instructions_from="llm"))
