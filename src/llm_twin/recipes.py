@@ -216,6 +216,7 @@ class TrainingRecipe(Section):
     max_gradient_norm: float = Field(default=1.0, gt=0)
     evaluations: int = Field(default=3, ge=1, description="of the validation loss while SFT runs")
     early_stopping: int = Field(default=0, ge=0, description="evaluations without gain before stopping; 0 is never")
+    force: bool = Field(default=False, description="go on though the preflight refuses")
     save_steps: int = Field(default=50, ge=1, description="steps between checkpoints")
     quantize_bits: Literal[3, 4, 8] = 4
     quantize_group_size: int = 64

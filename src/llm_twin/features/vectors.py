@@ -24,16 +24,17 @@ FILES = ("dense", "ends", "indices", "values")
 
 
 def embedding_text(chunk: Chunk, context: str) -> str:
-    """What the encoder and the term weights see of a chunk: its title and headings, as the recipe says, and text."""
+    """What the encoder and the term weights see of a chunk: its title and headings, as the recipe says, and text.
+
+    The title leads even where the text begins with it: said twice it weighs more, as a title should.
+    """
     parts: list[str] = []
     if context in ("headings", "title") and chunk.title:
         parts.append(chunk.title)
     if context == "headings":
         parts += [heading for heading in chunk.headings if heading.casefold() != chunk.title.casefold()]
     lead = " > ".join(parts)
-    if not lead or chunk.text.casefold().startswith(lead.casefold()):
-        return chunk.text
-    return f"{lead}\n{chunk.text}"
+    return f"{lead}\n{chunk.text}" if lead else chunk.text
 
 
 def embed_chunks(

@@ -4,7 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from llm_twin.recipes import RetrievalRecipe
+
 RRF_K = 60
+
+
+def fuse(dense: Mapping[str, float], sparse: Mapping[str, float], recipe: RetrievalRecipe) -> dict[str, float]:
+    """Both sides' candidates with one score each, best first (ties by id)."""
+    if recipe.fusion == "dense":
+        scores = dict(dense)
+    elif recipe.fusion == "sparse":
+        scores = dict(sparse)
+    elif recipe.fusion == "rrf":
+        scores = fuse_ranks([list(dense), list(sparse)])
+    else:
+        scores = fuse_weighted(dense, sparse, recipe.alpha)
+    return dict(sorted(scores.items(), key=lambda pair: (-pair[1], pair[0])))
 
 
 def fuse_weighted(dense: Mapping[str, float], sparse: Mapping[str, float], alpha: float) -> dict[str, float]:

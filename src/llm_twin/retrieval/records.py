@@ -8,19 +8,33 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from llm_twin.documents import Chunk
 
 
 @dataclass
 class Hit:
-    """A chunk that was found. `score` orders hits of one search; `dense_score` is its cosine with the question,
-    `sparse_score` its BM25 score where it was among the term matches."""
+    """A chunk that was found.
+
+    `score` orders the hits of one search. `dense_score` is the cosine with the question itself, `sparse_score` the
+    BM25 score where term matching found it. `kept` are the spans of the document that compression left (None: all).
+    """
 
     chunk: Chunk
     score: float
     dense_score: float | None = None
     sparse_score: float | None = None
-    vector: Any = field(default=None, repr=False, compare=False)  # dense, float32, where it was read
+    kept: list[tuple[int, int]] | None = None
+    vector: np.ndarray | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def text(self) -> str:
+        """The chunk's text, as compression left it."""
+        if self.kept is None:
+            return self.chunk.text
+        offset = self.chunk.start
+        return " … ".join(self.chunk.text[start - offset : end - offset] for start, end in self.kept)
 
 
 @dataclass

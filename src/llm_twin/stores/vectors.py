@@ -293,12 +293,40 @@ class VectorIndex:
     def ask(
         self, author: str, queries: Sequence[Ask], filters: Filters | None = None, fingerprint: str | None = None
     ) -> list[list[Found]]:
-        """Answer several queries at once, each best first.
+        """Answer several queries at once, each best first, with the chunks.
 
         Raises StoreError where the author has no index, or `fingerprint` is not that of the index's encoder.
         """
+        return [
+            [Found(_chunk(point.payload, point.id), point.score, _dense(point.vector)) for point in points]
+            for points in self._query(author, queries, filters, fingerprint, with_payload=True)
+        ]
+
+    def rank(
+        self, author: str, queries: Sequence[Ask], filters: Filters | None = None, fingerprint: str | None = None
+    ) -> list[dict[str, float]]:
+        """As `ask`, but only chunk id → score, best first: a tenth of the bytes."""
+        answers = self._query(author, queries, filters, fingerprint, with_payload=False)
+        return [{str(point.id): point.score for point in points} for points in answers]
+
+    def read_chunks(self, author: str, chunk_ids: Sequence[str]) -> dict[str, Found]:
+        """Some chunks with their dense vectors; those that are gone by now are left out."""
+        with _named(self.url):
+            points = self.client.retrieve(
+                self._resolve(author)[0], list(chunk_ids), with_payload=True, with_vectors=[DENSE]
+            )
+        return {str(point.id): Found(_chunk(point.payload, point.id), 0.0, _dense(point.vector)) for point in points}
+
+    def _query(
+        self,
+        author: str,
+        queries: Sequence[Ask],
+        filters: Filters | None,
+        fingerprint: str | None,
+        with_payload: bool,
+    ) -> list[list[Any]]:
         chosen = build_filter(filters)
-        requests = [_request(query, chosen) for query in queries]
+        requests = [_request(query, chosen, with_payload) for query in queries]
         for attempt in (1, 2):
             name, metadata = self._resolve(author)
             if fingerprint and metadata.get("fingerprint") != fingerprint:
@@ -310,25 +338,12 @@ class VectorIndex:
                 )
             try:
                 with _named(self.url):
-                    responses = self.client.query_batch_points(name, requests)
+                    return [answer.points for answer in self.client.query_batch_points(name, requests)]
             except StoreError:
                 self._resolved.pop(author, None)  # the alias may have been swapped and the collection dropped
                 if attempt == 2 or self.current_collection(author) == name:
                     raise
-            else:
-                return [
-                    [Found(_chunk(p.payload, p.id), p.score, _dense(p.vector)) for p in response.points]
-                    for response in responses
-                ]
         raise AssertionError("unreachable")
-
-    def read_vectors(self, author: str, chunk_ids: Sequence[str]) -> dict[str, list[float]]:
-        """Dense vectors of some chunks; those that are gone by now are left out."""
-        with _named(self.url):
-            points = self.client.retrieve(
-                self._resolve(author)[0], list(chunk_ids), with_payload=False, with_vectors=[DENSE]
-            )
-        return {str(point.id): vector for point in points if (vector := _dense(point.vector)) is not None}
 
 
 def _alias(author: str) -> str:
@@ -357,7 +372,7 @@ def _copy(point: Any) -> models.PointStruct:
     return models.PointStruct(id=point.id, vector=point.vector, payload=point.payload)
 
 
-def _request(query: Ask, chosen: models.Filter | None) -> models.QueryRequest:
+def _request(query: Ask, chosen: models.Filter | None, with_payload: bool) -> models.QueryRequest:
     vector: Any
     if query.sparse is not None:
         vector = models.SparseVector(indices=query.sparse[0], values=query.sparse[1])
@@ -368,7 +383,7 @@ def _request(query: Ask, chosen: models.Filter | None) -> models.QueryRequest:
         using=DENSE if query.sparse is None else SPARSE,
         filter=chosen,
         limit=query.limit,
-        with_payload=True,
+        with_payload=with_payload,
         with_vector=[DENSE] if query.with_vectors else False,
     )
 
