@@ -16,7 +16,7 @@ def build_datasets(
     """Read CleanDocument lines; write a folder of samples split by document, and an HTML report."""
     from pathlib import Path
 
-    from llm_twin.artifacts import seal
+    from llm_twin.artifacts import note, seal
     from llm_twin.datasets import build_dataset, render_report, require_no_leaks, write_dataset
     from llm_twin.documents import CleanDocument, read_jsonl
     from llm_twin.embedding import load_encoder
@@ -34,3 +34,5 @@ def build_datasets(
     require_no_leaks(built.leaks, settings)
     samples.metadata["content"] = manifest["content"]
     seal(samples)
+    made = f"{len(built.instructions):,} instruction samples, {len(built.preferences):,} preference pairs"
+    note(samples, "build-datasets", f"{made}, split by document")

@@ -25,7 +25,7 @@ def evaluate_twin(
     """Measure the candidates on held-out samples, and retrieval; write Scores JSON, a report, an MLflow run."""
     from pathlib import Path
 
-    from llm_twin.artifacts import seal
+    from llm_twin.artifacts import note, seal
     from llm_twin.documents import Chunk, read_jsonl
     from llm_twin.evaluation import finish, retrieve, run
     from llm_twin.recipes import EvaluationRecipe
@@ -42,3 +42,4 @@ def evaluate_twin(
     for name, value in found.headline().items():
         metrics.log_metric(name, round(value, 6))
     seal(scores)
+    note(scores, "evaluate-twin", found.summary())

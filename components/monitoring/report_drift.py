@@ -17,6 +17,7 @@ def report_drift(
     """Compare Answer lines with the author's earlier requests; write an HTML report and the drift metrics."""
     from pathlib import Path
 
+    from llm_twin.artifacts import note
     from llm_twin.documents import Answer, read_jsonl
     from llm_twin.monitoring import drift, observations, window
     from llm_twin.recipes import MonitoringRecipe
@@ -28,7 +29,7 @@ def report_drift(
     ids = [answer.trace_id for answer in asked]
     reference, origin = window.find_reference(uri, author["id"], settings.reference_window, ids)
     found, page = drift.compare_windows(observations.from_answers(asked), reference, settings.drift_share, origin)
-    print(drift.describe(found))
+    note(report, "report-drift", drift.describe(found))
     Path(report.path).write_text(page, encoding="utf-8")
     for name, value in drift.headline(found).items():
         metrics.log_metric(name, value)

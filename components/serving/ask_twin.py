@@ -18,7 +18,7 @@ def ask_twin(
     """Serve the twin, ask the recipe's questions over KServe v2 and OpenAI, write Answer lines."""
     from pathlib import Path
 
-    from llm_twin.artifacts import seal
+    from llm_twin.artifacts import note, seal
     from llm_twin.documents import Author, write_jsonl
     from llm_twin.recipes import ServingRecipe
     from llm_twin.serving import probe
@@ -32,5 +32,5 @@ def ask_twin(
     )  # fmt: skip
     write_jsonl(answers.path, found)
     Path(report.path).write_text(probe.render_answers(who, found))
-    answers.metadata["summary"] = probe.summarise(found)
     seal(answers)
+    note(answers, "ask-twin", probe.summarise(found))

@@ -58,6 +58,15 @@ class Scores(BaseModel):
                 figures[f"{name}_{candidate}"] = interval.mean
         return figures
 
+    def summary(self) -> str:
+        """One line: held-out perplexity along the way, and how often retrieval finds what is asked for."""
+        way = " → ".join(f"{found.perplexity:.0f} ({name})" for name, found in self.perplexity.items())
+        parts = [f"held-out perplexity {way}"] if way else []
+        if self.retrieval is not None and self.retrieval.recall:
+            k, recall = max(self.retrieval.recall.items(), key=lambda item: int(item[0]))
+            parts.append(f"recall@{k} {recall.mean:.2f}")
+        return "; ".join(parts) or "nothing could be measured"
+
 
 def read_scores(path: str | Path) -> Scores:
     """Read a scores file. Raises InputError when it is missing or not one."""
