@@ -88,7 +88,11 @@ class ChatRequest(Sampling):
 class CompletionRequest(Sampling):
     """POST /v1/completions."""
 
-    prompt: Annotated[list[str], BeforeValidator(_as_list), Field(min_length=1, max_length=16)]
+    prompt: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=MAX_CHARACTERS)]],
+        BeforeValidator(_as_list),
+        Field(min_length=1, max_length=16),
+    ]
     echo: bool = False
 
 

@@ -51,6 +51,7 @@ class Front:
         self.fixed = {(r.method, r.path): r for r in routes if "{" not in r.path}
         self.patterns = [(r.method, r.pattern, r) for r in routes if "{" in r.path]
         self.routes = routes
+        self.description: bytes = b""
         self.in_flight = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -65,7 +66,9 @@ class Front:
         route = self._find(call)
         self.in_flight += 1
         try:
-            if route is None:
+            if route is None and call.path == "/openapi.json":
+                await call.send_bytes(200, b"application/json", self._describe())
+            elif route is None:
                 await self.inner(scope, receive, send)
             else:
                 await route.handler(call)
@@ -80,6 +83,14 @@ class Front:
             await _answer_error(call, route, HttpError(503, error.message, code="unavailable", retry_after=5))
         finally:
             self.in_flight -= 1
+
+    def _describe(self) -> bytes:
+        """The OpenAPI document, made once, when KServe has added its routes."""
+        if not self.description:
+            from llm_twin.serving.openapi import describe
+
+            self.description = orjson.dumps(describe(self.routes, self.inner.openapi()))
+        return self.description
 
     def _find(self, call: Call) -> Route | None:
         route = self.fixed.get((call.method, call.path))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 import uuid
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from llm_twin.documents import Answer
 from llm_twin.serving.answering import Asked
@@ -16,6 +16,15 @@ from llm_twin.serving.twins import Twin
 
 SAMPLED = ("temperature", "top_p", "top_k", "repetition_penalty", "seed")
 QUESTION_INPUTS = ("question", "text_input", "prompt", "input-0")
+
+
+def _as_texts(value: Any) -> Any:
+    texts = [value] if isinstance(value, str) else value
+    if isinstance(texts, list) and any(isinstance(text, str) and not text.strip() for text in texts):
+        raise ValueError("a text is empty")
+    if isinstance(texts, list) and any(isinstance(text, str) and len(text) > MAX_CHARACTERS for text in texts):
+        raise ValueError(f"a text has more than {MAX_CHARACTERS:,} characters")
+    return texts
 
 
 class TwinOptions(Body):
@@ -48,6 +57,32 @@ class V1Request(Body):
     instances: list[AskInstance | str] = Field(min_length=1, max_length=64)
 
 
+class GenerateRequest(Body):
+    """POST /v2/models/NAME/generate and generate_stream (KServe's generate extension)."""
+
+    text_input: Annotated[str, Field(min_length=1, max_length=MAX_CHARACTERS)]
+    id: str | None = Field(default=None, max_length=200)
+    parameters: dict[str, Any] | None = None
+
+
+class RagRequest(Body):
+    """POST /openai/v1/rag: a question, and how many sources."""
+
+    query: str = Field(min_length=1, max_length=MAX_CHARACTERS)
+    model: str = Field(default="", max_length=200)
+    k: int | None = Field(default=None, ge=1, le=50)
+    answer: bool = True  # false: only the sources
+
+
+class EmbeddingsRequest(Body):
+    """POST /openai/v1/embeddings."""
+
+    input: Annotated[list[str], BeforeValidator(_as_texts), Field(min_length=1, max_length=256)]
+    model: str = Field(default="", max_length=200)
+    encoding_format: Literal["float", "base64"] = "float"
+    dimensions: int | None = Field(default=None, ge=1)
+
+
 class Tensor(Body):
     """One input tensor of KServe v2; only BYTES in JSON."""
 
@@ -74,6 +109,12 @@ def asked_from_chat(request: ChatRequest, options: TwinOptions, request_id: str)
         raise HttpError(400, "messages: the last message of the user holds no text", field="messages")
     question = turns.pop()["content"]
     return Asked(question, tuple(turns), options.variant, options.top_k, given_sampling(request), request_id)
+
+
+def asked_from_generate(request: GenerateRequest, request_id: str) -> Asked:
+    """KServe's generate: the text is the question; sampling by the usual names in `parameters`."""
+    known = {k: v for k, v in (request.parameters or {}).items() if k in AskInstance.model_fields}
+    return asked_from_instance(validate({**known, "question": request.text_input}, AskInstance), request_id)
 
 
 def given_sampling(request: Sampling) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Retrieval inside the server: one encoder that remembers, and how near the sources are to the question."""
+"""Retrieval inside the server: search, with one encoder that remembers what it saw last."""
 
 from __future__ import annotations
 
@@ -47,6 +47,10 @@ class RememberingEncoder:
         known = self._get("query", text)
         return known if known is not None else self._put("query", text, self.encoder.encode_query(text))
 
+    def count_tokens(self, text: str) -> int:
+        """How many tokens the model sees in `text`."""
+        return self.encoder.count_tokens(text)
+
     def _get(self, kind: str, text: str) -> np.ndarray | None:
         with self._lock:
             vector = self._vectors.get((kind, text))
@@ -63,24 +67,13 @@ class RememberingEncoder:
 
 
 def make_retrieve(index: VectorIndex, encoder: Any) -> Callable[[str, Twin, int | None], list[Source]]:
-    """What answering calls to find sources. Each source's dense score is its own cosine with the question
-    as asked, not with the query that feedback moved towards what was found first: only that tells whether
-    it is about it."""
+    """What answering calls to find sources."""
 
     def retrieve(question: str, twin: Twin, top_k: int | None) -> list[Source]:
         recipe = twin.serving.retrieval
         if top_k is not None:
             recipe = recipe.model_copy(update={"top_k": top_k})
         hits = search(question, twin.author.id, index, encoder, recipe).hits
-        if not recipe.feedback or not hits:
-            return [Source(hit.chunk, hit.score, hit.dense_score, hit.sparse_score) for hit in hits]
-        asked = encoder.encode_query(question.strip())
-        vectors = index.read_vectors(twin.author.id, [hit.chunk.chunk_id for hit in hits])
-        found = []
-        for hit in hits:
-            vector = vectors.get(hit.chunk.chunk_id)
-            cosine = hit.dense_score if vector is None else float(np.asarray(vector, np.float32) @ asked)
-            found.append(Source(hit.chunk, hit.score, cosine, hit.sparse_score))
-        return found
+        return [Source(hit.chunk, hit.score, hit.dense_score, hit.sparse_score) for hit in hits]
 
     return retrieve

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
 from typing import Any
 
-from llm_twin.documents import AnswerSentence
+from llm_twin.documents import Answer, AnswerSentence
 from llm_twin.serving.answering import (
     Asked,
     Parts,
@@ -29,6 +30,33 @@ from llm_twin.serving.protocols import count_tokens, new_id, twin_field, usage_o
 from llm_twin.serving.twins import Twin
 from llm_twin.support import check_support, split_sentences
 
+Piece = tuple[str, list[AnswerSentence]]  # text that goes out, with the sentences it completes
+
+
+async def stream_answer(prepared: Prepared, parts: Parts) -> AsyncIterator[Piece | Answer]:
+    """The answer's pieces as they may go out, then the whole Answer."""
+    gate = Gate(prepared, parts)
+    text = ""
+    if not prepared.refusal and parts.predictor is not None:
+        try:
+            with timed(prepared, "generate", parts.clock):
+                async for chunk in parts.predictor.stream(_single(body_for(prepared)), prepared.asked.request_id):
+                    for piece in await gate.add(_content(chunk)):
+                        text += piece[0]
+                        yield piece
+        except PredictorError as error:
+            prepared.notes.append(error.message)
+        for piece in await gate.end():
+            text += piece[0]
+            yield piece
+    if text.strip():
+        yield finish(prepared, "generated", text.strip(), gate.released, parts)
+        return
+    answer = await conclude(prepared, None, parts)
+    for i, sentence in enumerate(answer.sentences):
+        yield (" " if i else "") + sentence.text, [sentence]
+    yield answer
+
 
 async def stream_chat(call: Call, request: ChatRequest, asked: Asked, twin: Twin, parts: Parts) -> None:
     """Answer a chat request as server-sent events; the last event before `[DONE]` holds the sources."""
@@ -41,34 +69,15 @@ async def stream_chat(call: Call, request: ChatRequest, asked: Asked, twin: Twin
     }
     await call.start_events()
     await _send_delta(call, head, {"role": "assistant", "content": ""})
-    sentences: list[AnswerSentence] = []
-    text = ""
-    if not prepared.refusal and parts.predictor is not None:
-        gate = Gate(prepared, parts)
-        try:
-            with timed(prepared, "generate", parts.clock):
-                async for chunk in parts.predictor.stream(_single(body_for(prepared)), asked.request_id):
-                    for piece, released in await gate.add(_content(chunk)):
-                        text += piece
-                        await _send_delta(call, head, {"content": piece}, released)
-            for piece, released in await gate.end():
-                text += piece
-                await _send_delta(call, head, {"content": piece}, released)
-        except PredictorError as error:
-            prepared.notes.append(error.message)
-        sentences = gate.released
-    if text:
-        answer = finish(prepared, "generated", text.strip(), sentences, parts)
-    else:
-        answer = await conclude(prepared, None, parts)
-        for i, sentence in enumerate(answer.sentences):
-            piece = (" " if i else "") + sentence.text
-            await _send_delta(call, head, {"content": piece}, [sentence])
-    last = {"index": 0, "delta": {}, "finish_reason": "stop"}
-    await call.send_event({**head, "choices": [last], "twin": twin_field(answer, twin)})
-    if request.stream_options and request.stream_options.include_usage:
-        usage = usage_of(sum(count_tokens(m["content"]) for m in prepared.messages), count_tokens(answer.text))
-        await call.send_event({**head, "choices": [], "usage": usage})
+    async for piece in stream_answer(prepared, parts):
+        if not isinstance(piece, Answer):
+            await _send_delta(call, head, {"content": piece[0]}, piece[1])
+            continue
+        last = {"index": 0, "delta": {}, "finish_reason": "stop"}
+        await call.send_event({**head, "choices": [last], "twin": twin_field(piece, twin)})
+        if request.stream_options and request.stream_options.include_usage:
+            read = sum(count_tokens(message["content"]) for message in prepared.messages)
+            await call.send_event({**head, "choices": [], "usage": usage_of(read, count_tokens(piece.text))})
     await call.end_events()
 
 
@@ -83,12 +92,12 @@ class Gate:
         self.released: list[AnswerSentence] = []
         self.seen = self.supported = 0
 
-    async def add(self, text: str) -> list[tuple[str, list[AnswerSentence]]]:
+    async def add(self, text: str) -> list[Piece]:
         """Take more text; return what may go out, with its sentences."""
         if not self.checks:
             return [(text, [])] if text else []
         self.buffer += text
-        ready: list[tuple[str, list[AnswerSentence]]] = []
+        ready: list[Piece] = []
         while True:
             found = split_sentences(self.buffer)
             if len(found) < 2:
@@ -97,14 +106,14 @@ class Gate:
             ready += await self._check(self.buffer[:cut], found[0].text)
             self.buffer = self.buffer[cut:]
 
-    async def end(self) -> list[tuple[str, list[AnswerSentence]]]:
+    async def end(self) -> list[Piece]:
         """No more comes: return what may still go out."""
-        ready: list[tuple[str, list[AnswerSentence]]] = []
+        ready: list[Piece] = []
         for sentence in split_sentences(self.buffer) if self.checks else []:
             ready += await self._check(sentence.text, sentence.text)
         return ready
 
-    async def _check(self, raw: str, sentence: str) -> list[tuple[str, list[AnswerSentence]]]:
+    async def _check(self, raw: str, sentence: str) -> list[Piece]:
         loop = asyncio.get_running_loop()
         assert self.parts.encoder is not None
         serving = self.prepared.twin.serving

@@ -24,7 +24,8 @@ from llm_twin.serving.front import Front
 from llm_twin.serving.kserve_server import make_model, serve
 from llm_twin.serving.predictor_client import PredictorClient
 from llm_twin.serving.retrieving import RememberingEncoder, make_retrieve
-from llm_twin.serving.routes import Service
+from llm_twin.serving.routes import list_routes
+from llm_twin.serving.service import Service
 from llm_twin.serving.twins import ServerConfig, read_server_config
 
 
@@ -56,7 +57,7 @@ def main(arguments: list[str] | None = None) -> None:
     print(json.dumps({"url": f"http://{options.host}:{options.port}", "pid": os.getpid()}), flush=True)
     serve(
         list(service.models.values()),
-        lambda app: Front(service.routes(), app),
+        lambda app: Front(list_routes(service), app),
         host=options.host,
         port=options.port,
         predictor_host=urlsplit(config.predictor).netloc,

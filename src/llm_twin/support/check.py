@@ -57,8 +57,7 @@ def check_support(
     texts = list(dict.fromkeys([*sentences, *(windows[i].text for near in picked for i, _ in near)]))
     vectors = dict(zip(texts, encoder.encode(texts), strict=True)) if any(picked) else {}
     return [
-        _judge(sentence, near, windows, vectors, min_support)
-        for sentence, near in zip(sentences, picked, strict=True)
+        _judge(sentence, near, windows, vectors, min_support) for sentence, near in zip(sentences, picked, strict=True)
     ]
 
 
@@ -91,8 +90,7 @@ def _nearest(said: Wording, windows: Sequence[Window], rarity: dict[str, float])
     if not whole:
         return []
     shares = [
-        (i, sum(rarity[root] for root in said.stems & window.wording.stems) / whole)
-        for i, window in enumerate(windows)
+        (i, sum(rarity[root] for root in said.stems & window.wording.stems) / whole) for i, window in enumerate(windows)
     ]
     shares.sort(key=lambda pair: (-pair[1], len(windows[pair[0]].text)))
     return [pair for pair in shares[:CANDIDATES] if pair[1] > 0]
@@ -116,11 +114,7 @@ def _judge(
     scored.sort(key=lambda pair: -pair[0])
     kept: list[tuple[float, Window]] = []
     for score, window in scored:
-        if (
-            score >= min_support
-            and len(kept) < MAX_CITATIONS
-            and not any(_overlap(window, w) for _, w in kept)
-        ):
+        if score >= min_support and len(kept) < MAX_CITATIONS and not any(_overlap(window, w) for _, w in kept):
             kept.append((score, window))
     return AnswerSentence(text=sentence, supported=bool(kept), citations=[cite(w, s) for s, w in kept])
 

@@ -54,10 +54,7 @@ def extract_answer(
             picked.append(int(n))
     chosen = [(windows[shortlist[n]], scores[n]) for n in picked]
     chosen.sort(key=lambda pair: (ranks[pair[0].chunk.chunk_id], pair[0].start))
-    return [
-        AnswerSentence(text=" ".join(w.text.split()), supported=True, citations=[_cite(w, s)])
-        for w, s in chosen
-    ]
+    return [AnswerSentence(text=" ".join(w.text.split()), supported=True, citations=[_cite(w, s)]) for w, s in chosen]
 
 
 def _is_single(window: Window) -> bool:

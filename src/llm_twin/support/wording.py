@@ -41,17 +41,12 @@ class Wording:
     negations: int
 
 
-@lru_cache(maxsize=1)
-def _stemmer():  # type: ignore[no-untyped-def]
-    import snowballstemmer
-
-    return snowballstemmer.stemmer("english")
-
-
 @lru_cache(maxsize=50_000)
 def stem(word: str) -> str:
     """The English Snowball stem of a lower-case word."""
-    return str(_stemmer().stemWord(word))
+    import snowballstemmer
+
+    return str(snowballstemmer.stemmer("english").stemWord(word))  # one each: it is not safe for threads
 
 
 @lru_cache(maxsize=20_000)

@@ -14,7 +14,7 @@ from llm_twin.recipes import FeaturesRecipe
 from llm_twin.serving.probe import Served, serve_twins
 from llm_twin.serving.processes import free_port, run_server
 from llm_twin.stores.vectors import VectorIndex
-from tests.integration import overfitted_twin as small
+from tests.integration.serving import overfitted_twin as small
 
 
 @contextmanager

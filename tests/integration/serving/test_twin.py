@@ -5,31 +5,10 @@ from __future__ import annotations
 import time
 
 import httpx
-import openai
-import pytest
 
 from llm_twin.serving.probe import ask_both_protocols, ask_v2, read_answer
 from llm_twin.tracing import read_traces
-from tests.integration import overfitted_twin as small
-from tests.integration.serving_parts import running_index, running_twin
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("serving")
-
-
-@pytest.fixture(scope="module")
-def served(folder):
-    models = small.build_models(folder / "models")
-    with running_index(folder) as vectors, running_twin(folder, models, vectors) as up:
-        yield up
-
-
-@pytest.fixture(scope="module")
-def client(served):
-    with openai.OpenAI(base_url=f"{served.url}/openai/v1", api_key="none", max_retries=0) as one:
-        yield one
+from tests.integration.serving import overfitted_twin as small
 
 
 def ask(client, question, **extra):
@@ -97,7 +76,7 @@ def test_a_stream_holds_the_same_text_then_the_sources(client):
 
 def test_every_request_is_traced(served, folder):
     answer = ask_v2(served.url, "ada-quill", small.FACTS[7][0])
-    limit = time.monotonic() + 60
+    limit = time.monotonic() + 150
     found = None
     while found is None and time.monotonic() < limit:
         traces = read_traces(f"sqlite:///{folder}/mlflow/mlflow.db", author="ada-quill")

@@ -1,0 +1,69 @@
+"""What one server holds: its twins, what answers for them, and whether it is ready."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+from llm_twin.documents import Answer
+from llm_twin.serving.answering import Asked, Parts, answer_question
+from llm_twin.serving.http import Call, HttpError
+from llm_twin.serving.predictor_client import PredictorError
+from llm_twin.serving.twins import Twin
+
+MAX_BODY = 2_000_000  # bytes
+
+
+class Service:
+    """The twins of one server and what answers for them."""
+
+    def __init__(self, twins: list[Twin], parts: Parts) -> None:
+        self.twins = {twin.name: twin for twin in twins}
+        self.parts = parts
+        self.models: dict[str, Any] = {}  # KServe's, by name
+        self.started = int(time.time())
+        self.stopping = False
+
+    def find(self, name: str, call: Call) -> Twin:
+        """The twin of a model name; the only twin where none is named.
+
+        Raises HttpError 404, and 403 where the caller's key is not for this twin.
+        """
+        allowed = call.state.get("twins")  # None: all
+        if not name and len(self.twins) == 1:
+            name = next(iter(self.twins))
+        twin = self.twins.get(name)
+        if allowed is not None and name not in allowed:
+            raise HttpError(403, "this key is not for that model", code="forbidden", field="model")
+        if twin is None:
+            raise HttpError(404, f"no model {name!r}", code="model_not_found", field="model")
+        return twin
+
+    def visible(self, call: Call) -> list[Twin]:
+        """The twins that the caller may ask."""
+        allowed = call.state.get("twins")
+        return [twin for name, twin in self.twins.items() if allowed is None or name in allowed]
+
+    async def handle(self, name: str, asked: list[Asked]) -> list[Answer]:
+        """The predict step of a KServe model: all questions of one request at once."""
+        twin = self.twins[name]
+        return list(await asyncio.gather(*(answer_question(one, twin, self.parts) for one in asked)))
+
+    async def problem(self) -> str:
+        """Why this server is not ready; empty when it is."""
+        if self.stopping:
+            return "it is stopping"
+        if self.parts.predictor is not None:
+            try:
+                await self.parts.predictor.models()
+            except PredictorError as error:
+                return f"predictor: {error}"
+        if self.parts.retrieve is not None:
+            twin = next(iter(self.twins.values()))
+            loop = asyncio.get_running_loop()
+            try:
+                await loop.run_in_executor(self.parts.pool, self.parts.retrieve, "ready", twin, 1)
+            except Exception as error:  # noqa: BLE001 - readiness reports whatever is wrong
+                return f"index: {error}"
+        return ""
