@@ -27,7 +27,6 @@ def train_dpo(
     recipe: TrainingRecipe,
     preferred: Path,
     work: Path,
-    commit: str = "",
     watchers: Any = None,
 ) -> loop.TrainingResult:
     """Go on from the SFT `adapter` with the preference pairs and write the adapter `preferred`.
@@ -63,9 +62,7 @@ def train_dpo(
     figures |= _last_values(trainer.state.log_history)
     if held_out:
         figures |= _held_out_figures(trained, reference, tokenizer, held_out, recipe)
-    record = run_record(
-        "dpo", recipe, hardware.as_dict(), {"base": base, "adapter": adapter, "samples": samples}, commit
-    )
+    record = run_record("dpo", recipe, hardware.as_dict(), {"base": base, "adapter": adapter, "samples": samples})
     loop.save_trained(trained, tokenizer, preferred, {**record, "figures": figures})
     after = write_texts(trained, tokenizer, prompts)
     chosen = [sample.chosen for sample in (held_out or train)[:SHOWN]]

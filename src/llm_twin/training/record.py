@@ -13,9 +13,12 @@ from llm_twin.recipes import TrainingRecipe
 LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "tokenizers", "bitsandbytes")
 
 
-def run_record(
-    step: str, recipe: TrainingRecipe, hardware: dict[str, Any], inputs: dict[str, Path], commit: str = ""
-) -> dict[str, Any]:
+def installed_versions() -> dict[str, str]:
+    """Versions of the libraries that decide the result."""
+    return {name: version for name in LIBRARIES if (version := _version(name))}
+
+
+def run_record(step: str, recipe: TrainingRecipe, hardware: dict[str, Any], inputs: dict[str, Path]) -> dict[str, Any]:
     """Seed, recipe and its hash, hashes of the inputs, versions and machine of a training step; no times."""
     return {
         "step": step,
@@ -24,9 +27,8 @@ def run_record(
         "recipe_hash": digest_json(recipe.model_dump(mode="json")),
         "inputs": {name: digest_path(path) for name, path in sorted(inputs.items())},
         "hardware": hardware,
-        "versions": {name: version for name in LIBRARIES if (version := _version(name))},
+        "versions": installed_versions(),
         "python": platform.python_version(),
-        "commit": commit,
     }
 
 

@@ -138,12 +138,16 @@ def read_lineage(tracking_uri: str, name: str, version: str) -> dict[str, Any]:
     }
 
 
-def compare_models(
-    tracking_uri: str, name: str, first: str, second: str
-) -> dict[str, tuple[float | None, float | None]]:
-    """Metrics of two versions (numbers or aliases) side by side."""
-    ours = read_lineage(tracking_uri, name, first)["metrics"]
-    theirs = read_lineage(tracking_uri, name, second)["metrics"]
+def split_reference(reference: str) -> tuple[str, str]:
+    """NAME@ALIAS or NAME@VERSION as a pair; without @, the champion."""
+    name, _, which = reference.partition("@")
+    return name, which or CHAMPION
+
+
+def compare_models(tracking_uri: str, first: str, second: str) -> dict[str, tuple[float | None, float | None]]:
+    """Metrics of two versions, each NAME@ALIAS or NAME@VERSION, side by side."""
+    ours = read_lineage(tracking_uri, *split_reference(first))["metrics"]
+    theirs = read_lineage(tracking_uri, *split_reference(second))["metrics"]
     return {metric: (ours.get(metric), theirs.get(metric)) for metric in sorted({*ours, *theirs})}
 
 

@@ -6,7 +6,6 @@ import math
 from pathlib import Path
 from typing import Any
 
-from llm_twin.errors import InputError
 from llm_twin.progress import report
 from llm_twin.recipes import TrainingRecipe
 from llm_twin.training import loop
@@ -16,7 +15,7 @@ SHOWN = 3  # prompts that the report shows texts for
 
 
 def train_sft(
-    base: Path, samples: Path, recipe: TrainingRecipe, adapter: Path, work: Path, commit: str = "", watchers: Any = None
+    base: Path, samples: Path, recipe: TrainingRecipe, adapter: Path, work: Path, watchers: Any = None
 ) -> loop.TrainingResult:
     """Fine-tune `base` on the instruction samples and write the adapter (or, with method full, the model).
 
@@ -57,7 +56,7 @@ def train_sft(
         figures["validation_loss"] = loop.check_finite(trainer.evaluate()["eval_loss"], "the validation loss")
     figures["train_loss"] = _last_loss(trainer.state.log_history)
     trained = trainer.accelerator.unwrap_model(trainer.model).eval()
-    record = run_record("sft", recipe, hardware.as_dict(), {"base": base, "samples": samples}, commit)
+    record = run_record("sft", recipe, hardware.as_dict(), {"base": base, "samples": samples})
     loop.save_trained(trained, tokenizer, adapter, {**record, "figures": figures})
     with torch.no_grad():
         after = write_texts(trained, tokenizer, prompts)
@@ -113,8 +112,6 @@ def build_trainer(
         processing_class=tokenizer,
         peft_config=None if recipe.method == "full" else loop.lora_config(recipe),
     )
-    if not len(trainer.train_dataset):
-        raise InputError("no sample is left after tokenizing", "raise training.max_length")
     if recipe.early_stopping and validation:
         from transformers import EarlyStoppingCallback
 

@@ -12,6 +12,7 @@ from llm_twin.digests import digest_json, digest_path
 from llm_twin.recipes import TrainingRecipe
 from llm_twin.training.loop import TrainingResult
 from llm_twin.training.report import render_report
+from llm_twin.training.reproduce import digest_weights
 from llm_twin.training.tracking import track_run
 
 
@@ -86,6 +87,7 @@ def _run(
     report.parent.mkdir(parents=True, exist_ok=True)
     report.write_text(page, encoding="utf-8")
     run.client.set_tag(run.run_id, "output_digest", digest_path(output))
+    record["weights"] = digest_weights(output)
     run.finish(result, record | {"paths": {name: str(path) for name, path in inputs.items()}}, page)
     shutil.rmtree(work, ignore_errors=True)  # finished: the checkpoints have done their work
     return result
