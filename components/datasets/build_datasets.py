@@ -17,14 +17,15 @@ def build_datasets(
     from pathlib import Path
 
     from llm_twin.artifacts import note, seal
-    from llm_twin.datasets import build_dataset, render_report, require_no_leaks, write_dataset
+    from llm_twin.datasets import build_dataset, publish_dataset, render_report, require_no_leaks, write_dataset
     from llm_twin.documents import CleanDocument, read_jsonl
     from llm_twin.embedding import load_encoder
     from llm_twin.llm import open_client
     from llm_twin.recipes import DatasetsRecipe
-    from llm_twin.settings import EmbeddingSettings, HomeSettings, LlmSettings
+    from llm_twin.settings import EmbeddingSettings, HomeSettings, LlmSettings, RegistrySettings
 
-    settings, access, cache = DatasetsRecipe.model_validate(recipe), LlmSettings(), HomeSettings().root / "cache"
+    settings, access, home = DatasetsRecipe.model_validate(recipe), LlmSettings(), HomeSettings().root
+    cache = home / "cache"
     client = open_client(access.base_url, access.model, settings.llm, access.key, cache / "llm")
     key = EmbeddingSettings().key
     encoder = load_encoder(settings.embedder, cache / "embeddings", api_key=key) if settings.embedder else None
@@ -32,6 +33,7 @@ def build_datasets(
     manifest = write_dataset(built, Path(samples.path))
     Path(report.path).write_text(render_report(built, manifest), encoding="utf-8")
     require_no_leaks(built.leaks, settings)
+    publish_dataset(Path(samples.path), home / "datasets", RegistrySettings().resolve(home))
     samples.metadata["content"] = manifest["content"]
     seal(samples)
     made = f"{len(built.instructions):,} instruction samples, {len(built.preferences):,} preference pairs"

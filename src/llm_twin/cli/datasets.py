@@ -1,0 +1,132 @@
+"""`twin datasets …`: the versions of the data sets of this home, and sheets for people to label."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+group = typer.Typer(help="Data sets: list versions, compare them, read the card, label by hand.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(group, name="datasets")
+
+
+def _store() -> Path:
+    from llm_twin.settings import HomeSettings
+
+    return HomeSettings().root / "datasets"
+
+
+def _name(name: str) -> str:
+    """The data set's name: the one given, or the only one there is."""
+    from llm_twin.datasets.versions import list_names
+    from llm_twin.errors import InputError
+
+    names = list_names(_store())
+    if name in names or (not name and len(names) == 1):
+        return name or names[0]
+    known = ", ".join(names) or "none; `twin run` makes one"
+    raise InputError(f"no data set {name!r}" if name else "which data set?", f"give --name; known: {known}")
+
+
+@group.command("list")
+def list_command(name: str = typer.Option("", help="Only this author's.")) -> None:
+    """List the versions, newest last."""
+    from llm_twin.datasets.versions import list_names, list_versions
+
+    for one in [name] if name else list_names(_store()):
+        for version in list_versions(_store(), one):
+            total = version.counts["instructions"]
+            mark = f"  holds {len(version.forgotten)} forgotten document(s)" if version.forgotten else ""
+            print(
+                f"{one}  {version.version}  {version.content[:12]}  {version.created:%Y-%m-%d %H:%M}  "
+                f"{total['train']}/{total['validation']}/{total['test']} samples{mark}"
+            )
+
+
+@group.command("diff")
+def diff_command(
+    before: str = typer.Argument(help="A version, the beginning of a content digest, or a folder."),
+    after: str = typer.Argument("latest", help="Likewise."),
+    name: str = typer.Option("", help="The author's id, where there are several."),
+) -> None:
+    """What differs between two versions: documents, samples, recipe, prompts."""
+    from llm_twin.datasets.compare import compare_datasets
+
+    found = compare_datasets(_folder(before, name), _folder(after, name))
+    if found["same"]:
+        print("the same content")
+        return
+    for what, urls in found["documents"].items():
+        for url in urls:
+            print(f"document {what:<8} {url}")
+    for what, splits in found["samples"].items():
+        for split, counts in splits.items():
+            print(f"{what:<12} {split:<11} +{counts['added']} -{counts['removed']} ={counts['kept']}")
+    for section in ("recipe", "prompts"):
+        for key, change in found[section].items():
+            print(f"{section:<8} {key}: {change}")
+
+
+@group.command("card")
+def card_command(
+    version: str = typer.Argument("latest", help="A version, the beginning of a content digest, or a folder."),
+    name: str = typer.Option("", help="The author's id, where there are several."),
+) -> None:
+    """Print a version's card."""
+    print((_folder(version, name) / "README.md").read_text(encoding="utf-8"), end="")
+
+
+@group.command("export-sheet")
+def export_command(
+    sheet: Path = typer.Argument(help="The file to write: .csv or .jsonl."),
+    version: str = typer.Option("latest", help="The data set's version."),
+    name: str = typer.Option("", help="The author's id, where there are several."),
+    count: int = typer.Option(50, help="How many rows."),
+    blank: bool = typer.Option(False, help="Leave a response for a person to write, beside the ones to judge."),
+) -> None:
+    """Write a sheet on which people judge responses, or write their own."""
+    from llm_twin.datasets.labelling import export_sheet
+
+    rows = export_sheet(_folder(version, name), sheet, count, blank)
+    print(f"{rows} rows in {sheet}: fill in `best` (and `worst`), then `twin datasets import-sheet {sheet} OUT.jsonl`")
+
+
+@group.command("import-sheet")
+def import_command(
+    sheet: Path = typer.Argument(help="The sheet, filled in."),
+    output: Path = typer.Argument(help="Where to write the preference pairs, as JSON lines."),
+    version: str = typer.Option("latest", help="The version that the sheet was made from."),
+    name: str = typer.Option("", help="The author's id, where there are several."),
+) -> None:
+    """Read a sheet back as preference pairs."""
+    from llm_twin.datasets.labelling import import_sheet
+    from llm_twin.documents import write_jsonl
+
+    pairs, skipped = import_sheet(_folder(version, name), sheet)
+    print(f"{write_jsonl(output, pairs)} pairs in {output}; {skipped} rows were not filled in")
+
+
+@group.command("push")
+def push_command(
+    target: str = typer.Argument(help="A hub repository (owner/name), or a DVC remote's folder (dvc:PATH)."),
+    version: str = typer.Option("latest", help="The data set's version."),
+    name: str = typer.Option("", help="The author's id, where there are several."),
+) -> None:
+    """Push a version to a model hub or a DVC remote."""
+    from llm_twin.datasets.push import push_version
+    from llm_twin.settings import HubSettings
+
+    token = HubSettings().token
+    print(push_version(_folder(version, name), target, token.get_secret_value() if token else ""))
+
+
+def _folder(wanted: str, name: str) -> Path:
+    from llm_twin.datasets.versions import find_version, version_folder
+
+    if (Path(wanted) / "manifest.json").is_file():
+        return Path(wanted)
+    return version_folder(_store(), find_version(_store(), _name(name), wanted))
