@@ -1,7 +1,7 @@
 """One author against the rest: two logistic regressions whose mean decides.
 
-Masked n-grams (C = 10) decide most; the style features (C = 0.01, standardised) explain, and count half. Each
-author of the rest weighs the same, and the rest together as much as the author.
+Masked n-grams (C = 10) decide; the style features (C = 0.01, standardised) explain, and count a little. Each author
+of the rest weighs the same, and the rest together as much as the author.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from llm_twin.evaluation.voice.masking import measure_rarity, weigh_ngrams
 
 MASKED_C, STYLE_C = 10.0, 0.01
 CLIP = 4.0  # standard deviations; one odd text must not decide
-MAX_PIECES = 200  # of each other author
+STYLE_SHARE = 0.2  # of the raw score
+MAX_PIECES = 400  # of each other author
 
 
 @dataclass(frozen=True)
@@ -30,14 +31,15 @@ class Classifier:
     deviations: np.ndarray
     style_weights: np.ndarray
     style_bias: float
+    style_share: float = STYLE_SHARE
 
     def raw(self, pieces: Features) -> np.ndarray:
-        """One uncalibrated score a piece: (style / 2 + masked) / 2, higher is more like the author."""
+        """One uncalibrated score a piece, a weighted mean of both logits; higher is more like the author."""
         if not len(pieces):
             return np.zeros(0)
         masked = weigh_ngrams(pieces.ngrams, self.rarity) @ self.masked_weights + self.masked_bias
         style = self.standardise(pieces.styles) @ self.style_weights + self.style_bias
-        return np.asarray((style / 2 + masked) / 2)
+        return np.asarray(self.style_share * style + (1 - self.style_share) * masked)
 
     def standardise(self, styles: np.ndarray) -> np.ndarray:
         """Style vectors in the training pieces' standard deviations, clipped."""

@@ -12,11 +12,11 @@ from llm_twin.errors import InputError
 from llm_twin.evaluation.statistics import Interval, mean_interval
 from llm_twin.evaluation.voice.background import Background
 from llm_twin.evaluation.voice.classifier import Classifier, fit_classifier
-from llm_twin.evaluation.voice.features import Features, featurise
+from llm_twin.evaluation.voice.features import Features, Pieces, featurise, featurise_documents
 from llm_twin.evaluation.voice.prose import count_words, cut_pieces
 from llm_twin.evaluation.voice.style import style_names
 
-MIN_DOCUMENTS, MIN_WORDS, MIN_STUB_WORDS = 5, 3000, 50
+MIN_DOCUMENTS, MIN_WORDS = 5, 2000
 FOLDS = 5
 MODEL_CLASS = "the base model"
 MIN_MODEL_PIECES = 5
@@ -24,7 +24,7 @@ MIN_MODEL_PIECES = 5
 
 @dataclass(frozen=True)
 class VoiceScorer:
-    """A frozen scorer. `words` is the exact length of the pieces that it was made for."""
+    """A frozen scorer. `words` is the exact length of the pieces that it was calibrated for."""
 
     classifier: Classifier
     words: int
@@ -46,31 +46,33 @@ class VoiceScorer:
         return np.asarray(100 * (raw - self.other_raw) / (self.self_raw - self.other_raw))
 
     def score_prompts(self, texts: Mapping[str, str]) -> dict[str, float]:
-        """V of each prompt's text, as the mean of its full pieces; prompts whose text is too short are left out."""
-        means = {}
-        for prompt, text in texts.items():
-            pieces = cut_pieces(text.split("\n"), self.words)
-            if pieces:
-                means[prompt] = float(np.mean(self.score(pieces)))
-        return means
+        """V of each prompt's text, as the mean of its full pieces; prompts with no full piece are left out."""
+        cut = {prompt: cut_pieces(text.split("\n"), self.words) for prompt, text in texts.items()}
+        cut = {prompt: pieces for prompt, pieces in cut.items() if pieces}
+        scores = self.score([piece for pieces in cut.values() for piece in pieces])
+        ends = np.cumsum([len(pieces) for pieces in cut.values()])
+        return {
+            prompt: float(scores[end - len(pieces) : end].mean())
+            for (prompt, pieces), end in zip(cut.items(), ends, strict=True)
+        }
 
     def explain(self, texts: Sequence[str], most: int = 12) -> list[tuple[str, float, float, float]]:
-        """The style features that set these texts apart from the author's: name, effect on V, texts' and author's.
+        """The style features that set these texts apart from the author's: name, effect on V, texts', author's.
 
         Values are as in `style_vector`; a negative effect takes the texts away from the author.
         """
         styles = featurise(texts).styles
-        apart = (self.classifier.standardise(styles).mean(axis=0)) - self.classifier.standardise(
-            self.author_style[None, :]
-        )[0]
-        scale = 100 / (self.self_raw - self.other_raw) / 4
+        ours = self.classifier.standardise(self.author_style[None, :])[0]
+        apart = self.classifier.standardise(styles).mean(axis=0) - ours
+        scale = 100 / (self.self_raw - self.other_raw) * self.classifier.style_share
         effects = apart * self.classifier.style_weights * scale
-        order = np.argsort(-np.abs(effects))[:most]
         values = styles.mean(axis=0)
-        return [(style_names()[i], float(effects[i]), float(values[i]), float(self.author_style[i])) for i in order]
+        order = np.argsort(-np.abs(effects), kind="stable")[:most]
+        names = style_names()
+        return [(names[i], float(effects[i]), float(values[i]), float(self.author_style[i])) for i in order]
 
     def self_interval(self) -> Interval:
-        """The author's own held-out documents, which are 100 by definition: how wide is their mean's interval?"""
+        """The author's own held-out documents: 100 by definition, and how far one document is from it."""
         return mean_interval(list(self.self_documents.values()))
 
 
@@ -86,75 +88,78 @@ def fit_voice(
     enough, when there is too little to say anything.
     """
     words = background.words
-    full = {name: paragraphs for name, paragraphs in documents.items() if count_words(paragraphs) >= MIN_STUB_WORDS}
-    total = sum(count_words(paragraphs) for paragraphs in full.values())
-    pieces = {name: cut_pieces(paragraphs, words) for name, paragraphs in sorted(full.items())}
-    pieces = {name: cut for name, cut in pieces.items() if cut}
-    if len(pieces) < MIN_DOCUMENTS or total < MIN_WORDS:
+    full = {name: list(text) for name, text in sorted(documents.items()) if count_words(text) >= words}
+    total = sum(count_words(text) for text in full.values())
+    if len(full) < MIN_DOCUMENTS or total < MIN_WORDS:
         raise InputError(
-            f"the voice cannot be measured: {len(pieces)} documents of {words} words or more of prose, {total:,} "
-            f"words in all ({len(documents) - len(pieces)} too short)",
+            f"the voice cannot be measured: {len(full)} documents with {words} words of prose or more, {total:,} "
+            f"words in all ({len(documents) - len(full)} documents are too short)",
             f"{MIN_DOCUMENTS} such documents and {MIN_WORDS:,} words would do",
         )
-    names = list(pieces)
-    author = featurise([piece for name in names for piece in pieces[name]])
-    belongs = np.array([number for number, name in enumerate(names) for _ in pieces[name]])
-    others = dict(background.groups)
-    model_pieces = [piece for text in model_texts for piece in cut_pieces(text.split("\n"), words)]
-    model_class = len(model_pieces) >= MIN_MODEL_PIECES
-    if model_class:
-        others[MODEL_CLASS] = featurise(model_pieces)
-    held_out = _cross_fit(author, belongs, others, seed)
-    left_out = _leave_groups_out(author, others, seed)
-    self_means = [float(held_out[belongs == number].mean()) for number in range(len(names))]
+    if not background.groups:
+        raise InputError("the voice cannot be measured: no background", "give other authors, or the shipped one")
+    author = featurise_documents(list(full.values()), [words])
+    model = featurise_documents([text.split("\n") for text in model_texts], [words]).training()
+    model_class = len(model) >= MIN_MODEL_PIECES
+    others = {name: pieces.training() for name, pieces in background.groups.items()}
+    extra = {MODEL_CLASS: model} if model_class else {}
+    held_out, belongs = cross_fit(author, words, others | extra, seed)
+    self_means = [float(held_out[belongs == number].mean()) for number in range(len(full))]
+    left_out = _leave_groups_out(author.training(), background, extra, seed)
     self_raw = math.fsum(self_means) / len(self_means)
     other_raw = math.fsum(left_out.values()) / len(left_out)
     scale = 100 / (self_raw - other_raw)
     return VoiceScorer(
-        classifier=fit_classifier(author, others, seed),
+        classifier=fit_classifier(author.training(), others | extra, seed),
         words=words,
         self_raw=self_raw,
         other_raw=other_raw,
-        self_documents={n: scale * (m - other_raw) for n, m in zip(names, self_means, strict=True)},
+        self_documents={n: scale * (m - other_raw) for n, m in zip(full, self_means, strict=True)},
         others={name: scale * (raw - other_raw) for name, raw in left_out.items()},
-        documents=len(names),
-        stubs=len(documents) - len(pieces),
+        documents=len(full),
+        stubs=len(documents) - len(full),
         model_class=model_class,
-        author_style=author.styles.mean(axis=0),
+        author_style=author.of_length(words)[0].styles.mean(axis=0),
     )
 
 
-def _cross_fit(author: Features, belongs: np.ndarray, others: Mapping[str, Features], seed: int) -> np.ndarray:
-    """Raw scores of the author's pieces, each from a classifier that saw nothing of its document."""
-    sizes = np.bincount(belongs)
+def cross_fit(author: Pieces, words: int, others: Mapping[str, Features], seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Raw scores of the author's pieces of `words` words, each from a classifier that saw nothing of its document.
+
+    Returns scores and the pieces' documents.
+    """
+    scored, belongs = author.of_length(words)
+    sizes = np.bincount(author.documents)
     folds = np.zeros(len(sizes), dtype=int)
     filled = np.zeros(min(FOLDS, len(sizes)))
     for document in np.argsort(-sizes, kind="stable"):
         folds[document] = int(np.argmin(filled))
         filled[folds[document]] += sizes[document]
-    raw = np.zeros(len(author))
+    raw = np.zeros(len(scored))
     for fold in range(len(filled)):
         held = folds[belongs] == fold
-        classifier = fit_classifier(author.take(np.flatnonzero(~held)), others, seed)
-        raw[held] = classifier.raw(author.take(np.flatnonzero(held)))
-    return raw
+        classifier = fit_classifier(author.training(np.flatnonzero(folds != fold)), others, seed)
+        raw[held] = classifier.raw(scored.take(np.flatnonzero(held)))
+    return raw, belongs
 
 
-def _leave_groups_out(author: Features, others: Mapping[str, Features], seed: int) -> dict[str, float]:
-    """Mean raw score of each other author, from a classifier that never saw that author. The model is no author."""
-    writers = [name for name in others if name != MODEL_CLASS]
+def _leave_groups_out(
+    author: Features, background: Background, extra: Mapping[str, Features], seed: int
+) -> dict[str, float]:
+    """Mean raw score of each other author, from a classifier that never saw that author."""
     found = {}
-    for name in writers:
-        rest = {other: pieces for other, pieces in others.items() if other != name}
-        if not rest:  # a single other author: by halves
-            found[name] = _halves(author, others[name], seed)
-            continue
-        found[name] = float(fit_classifier(author, rest, seed).raw(others[name]).mean())
+    for name, pieces in background.groups.items():
+        rest = {other: one.training() for other, one in background.groups.items() if other != name}
+        scored = pieces.of_length(background.words)[0]
+        if rest:
+            found[name] = float(fit_classifier(author, rest | dict(extra), seed).raw(scored).mean())
+        else:
+            found[name] = _score_by_halves(author, scored, extra, seed)
     return found
 
 
-def _halves(author: Features, other: Features, seed: int) -> float:
-    even, odd = other.take(np.arange(0, len(other), 2)), other.take(np.arange(1, len(other), 2))
-    first = fit_classifier(author, {"other": even}, seed).raw(odd)
-    second = fit_classifier(author, {"other": odd}, seed).raw(even)
-    return float(np.concatenate([first, second]).mean())
+def _score_by_halves(author: Features, other: Features, extra: Mapping[str, Features], seed: int) -> float:
+    """A single other author: each half from a classifier that saw the other half."""
+    halves = [other.take(np.arange(start, len(other), 2)) for start in (0, 1)]
+    raw = [fit_classifier(author, {"other": halves[1 - n], **extra}, seed).raw(halves[n]) for n in range(len(halves))]
+    return float(np.concatenate(raw).mean())
