@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 
+from lxml.html import HtmlElement
+
+from llm_twin.collection.extraction.markdown import HEADINGS, render_markdown
+from llm_twin.collection.extraction.metadata import Metadata, read_metadata
+from llm_twin.collection.extraction.trees import decode_page, parse_page
+from llm_twin.collection.extraction.units import Unit, list_units, tokenize
+from llm_twin.collection.extraction.voting import select_units
+from llm_twin.collection.extraction.witnesses import ask_readability, ask_trafilatura
 from llm_twin.collection.records import ItemError
+
+# Nobody's article, for either witness, but rich in text.
+_NEVER = ("script", "style", "noscript", "template", "svg", "iframe")
 
 
 @dataclass(frozen=True)
 class Page:
-    """What a page holds. `published` is ISO 8601 text as found; `text` is Markdown."""
+    """What a page holds. Dates are ISO 8601; `text` is Markdown; empty where the page says nothing."""
 
     url: str
     title: str = ""
@@ -25,21 +35,50 @@ class Page:
 
 def extract_page(raw: bytes, url: str, charset: str | None = None) -> Page:
     """Extract an article from a page's bytes. Raises ItemError if there is none."""
-    import trafilatura
-
-    found = trafilatura.extract(
-        raw, url=url, output_format="json", with_metadata=True, include_comments=False, include_formatting=True
-    )
-    text = trafilatura.extract(raw, url=url, output_format="markdown", include_comments=False)
-    if not found or not text:
+    root = parse_page(decode_page(raw, charset))
+    if root is None:
+        raise ItemError(url, "empty", "no markup in it")
+    about = read_metadata(root, url)
+    body = root.find("body")
+    for element in list(root.iter(*_NEVER)):
+        # Pictures that wait for a script hide in noscript; so does, now and then, a whole article.
+        if element.tag != "noscript" or len(element.findall(".//p")) < 3:
+            element.drop_tree()
+    units = list_units(root if body is None else body)
+    kept = select_units(units, ask_trafilatura(root, url), ask_readability(root))
+    kept, subtitle = _drop_title(kept, about)
+    wanted = {id(unit.element) for unit in kept}
+    text = render_markdown(root if body is None else body, lambda element: _is_wanted(element, wanted))
+    if not text.strip():
         raise ItemError(url, "empty", "no article in this page")
-    fields = json.loads(found)
     return Page(
-        url=url,
-        title=fields.get("title") or "",
-        author=fields.get("author") or "",
-        published=fields.get("date") or "",
-        tags=[t.strip() for t in (fields.get("tags") or "").split(",") if t.strip()],
-        language=(fields.get("language") or "")[:2],
+        url=about.url or url,
+        title=about.title,
+        subtitle=subtitle,
+        author=about.author,
+        published=about.published,
+        updated=about.updated,
+        language=about.language,
+        tags=about.tags,
         text=text,
     )
+
+
+def _is_wanted(element: HtmlElement, wanted: set[int]) -> bool:
+    """Whether an element's own text was kept."""
+    return id(element) in wanted
+
+
+def _drop_title(kept: list[Unit], about: Metadata) -> tuple[list[Unit], str]:
+    """(the units without a heading that repeats the title or subtitle at the top, the subtitle that stood there)."""
+    title, described = tokenize(about.title), tokenize(about.subtitle)
+    subtitle = ""
+    rest = list(kept)
+    for unit in kept[:4]:
+        is_heading = unit.element.tag in HEADINGS
+        if is_heading and unit.tokens == title:
+            rest.remove(unit)
+        elif described and unit.tokens == described and len(unit.tokens) < 40 and len(kept) > 3:
+            subtitle = about.subtitle
+            rest.remove(unit)
+    return rest, subtitle

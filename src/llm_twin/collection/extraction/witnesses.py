@@ -1,0 +1,72 @@
+"""Two extractors as witnesses: which of a page's units does each of them keep?
+
+trafilatura and readability-lxml fail on different pages. Each reads the page by itself; here their texts are
+laid over the page's own units, so that whatever is kept is rendered from the page, not from their conversions.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+
+import readability
+import trafilatura
+from lxml import etree
+from lxml import html as lxml_html
+from lxml.html import HtmlElement
+
+from llm_twin.collection.extraction.units import list_units, tokenize
+
+# A page that breaks one witness is left to the other.
+_BREAKDOWNS = (
+    *(readability.readability.Unparseable, etree.LxmlError),
+    *(ValueError, TypeError, AttributeError, IndexError, KeyError, AssertionError, RecursionError),
+)
+GRAM = 3  # words in a row that count as found
+
+
+class Coverage:
+    """What one witness kept, to be asked for shares."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self.lines: set[tuple[str, ...]] = set()
+        every: list[str] = []
+        for text in texts:
+            tokens = tokenize(text)
+            self.lines.add(tuple(tokens))
+            every += tokens
+        self.grams = set(zip(every, every[1:], every[2:], strict=False))
+
+    def share(self, tokens: list[str]) -> float:
+        """The share of a unit's runs of three words that the witness kept; of a very short unit, all or nothing."""
+        if len(tokens) <= GRAM:
+            return float(tuple(tokens) in self.lines)
+        grams = list(zip(tokens, tokens[1:], tokens[2:], strict=False))
+        return sum(gram in self.grams for gram in grams) / len(grams)
+
+
+def ask_trafilatura(root: HtmlElement, url: str) -> Coverage:
+    """What trafilatura keeps (Barbaresi 2021, ACL demo)."""
+    try:
+        found = trafilatura.bare_extraction(copy.deepcopy(root), url=url, include_comments=False, with_metadata=False)
+    except _BREAKDOWNS:
+        found = None
+    text = getattr(found, "text", None) or ""
+    return Coverage(text.split("\n"))
+
+
+def ask_readability(root: HtmlElement) -> Coverage:
+    """What readability-lxml keeps, after Arc90's Readability."""
+    try:
+        summary = readability.Document(copy.deepcopy(root)).summary(html_partial=True)
+        kept = lxml_html.fromstring(summary)
+    except (
+        readability.readability.Unparseable,
+        ValueError,
+        TypeError,
+        AttributeError,
+        etree.LxmlError,
+        RecursionError,
+    ):
+        return Coverage([])
+    return Coverage(unit.text for unit in list_units(kept))
