@@ -65,7 +65,7 @@ class FeaturesRecipe(Section):
     near_duplicate_jaccard: float = Field(default=0.8, ge=0, le=1, description="0 keeps near duplicates")
     metadata: list[Literal["sizes", "readability", "topics", "entities", "sentiment"]] = ["sizes", "readability"]
     chunker: Literal["structure", "sentences", "tokens", "sliding", "semantic"] = "structure"
-    max_tokens: int = Field(default=200, ge=16, le=8192)
+    max_tokens: int = Field(default=240, ge=16, le=8192, description="of a chunk; MiniLM sees 256")
     overlap_tokens: int = Field(default=0, ge=0)
     semantic_percentile: float = Field(default=20, gt=0, lt=100, description="neighbours less alike are parted")
     context: Literal["headings", "title", "none"] = Field(
@@ -90,10 +90,10 @@ class RetrievalRecipe(Section):
     feedback: bool = Field(default=True, description="expand a query from what it finds first")
     dense_feedback_chunks: int = Field(default=3, ge=1, le=50)
     dense_feedback_weight: float = Field(default=0.5, ge=0, le=1, description="of the mean of those chunks")
-    sparse_feedback_chunks: int = Field(default=5, ge=1, le=50)
-    sparse_feedback_terms: int = Field(default=20, ge=1, le=200)
+    sparse_feedback_chunks: int = Field(default=10, ge=1, le=50)
+    sparse_feedback_terms: int = Field(default=10, ge=1, le=200)
     sparse_feedback_weight: float = Field(default=0.5, ge=0, le=1, description="of the terms found (RM3)")
-    pool: int = Field(default=30, ge=1, le=200, description="fused hits that are read, deduplicated and reranked")
+    pool: int = Field(default=50, ge=1, le=200, description="fused hits that are read, deduplicated and reranked")
     deduplicate: bool = True
     neighbour_weight: float = Field(default=0.2, ge=0, lt=1, description="of a hit's nearest hits in its score")
     neighbours: int = Field(default=3, ge=1, le=20)
@@ -237,6 +237,31 @@ class NodePool(Section):
     queue: str = ""
 
 
+class GateRule(Section):
+    """One condition of promotion. The interval, never the bare mean, must satisfy it."""
+
+    measure: str = Field(min_length=1, description="a measure of the evaluation, such as voice or faithfulness")
+    must: Literal["be_better", "be_no_worse", "be_at_most", "be_at_least"]
+    than: Literal["base", "sft", "champion", "limit"] = "limit"
+    margin: float = Field(default=0, ge=0, description="better by this much, or worse by no more than this much")
+    limit: float | None = None
+
+
+class GateRecipe(Section):
+    """Promotion: `advise` records the evidence and promotes; `enforce` refuses where a rule is not met."""
+
+    mode: Literal["advise", "enforce"] = "advise"
+    candidate: Literal["sft", "dpo", "quantized"] = "dpo"
+    level: float = Field(default=0.95, gt=0.5, lt=1)
+    rules: list[GateRule] = [
+        GateRule(measure="voice", must="be_better", than="base"),
+        GateRule(measure="guards", must="be_at_least", limit=1),
+        GateRule(measure="copied", must="be_at_most", limit=0.1),
+        GateRule(measure="faithfulness", must="be_no_worse", than="champion", margin=0.05),
+        GateRule(measure="extracted", must="be_at_most", limit=0.2),
+    ]
+
+
 class EvaluationRecipe(Section):
     """Evaluation: what is measured before a model is registered."""
 
@@ -247,6 +272,11 @@ class EvaluationRecipe(Section):
     max_new_tokens: int = Field(default=96, ge=1)
     embedder: str = "all-MiniLM-L6-v2"
     retrieval: RetrievalRecipe = RetrievalRecipe()
+    voice_words: Literal[50, 100, 250] = Field(default=50, description="length that the voice is scored at")
+    max_attacks: int = Field(default=8, ge=0, description="extraction attacks with prefixes of training documents")
+    max_questions: int = Field(default=8, ge=0, description="questions answered from sources, for truth measures")
+    min_support: float = Field(default=0.6, ge=0, le=1)
+    gate: GateRecipe = GateRecipe()
 
 
 class ServingRecipe(Section):

@@ -8,8 +8,10 @@ swaps. Ids derive from content, so writing twice, or eight at once, changes noth
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from time import monotonic
 from types import TracebackType
 from typing import Any, Literal
 
@@ -27,6 +29,7 @@ Outcome = Literal["inserted", "changed", "unchanged"]
 RAW_PART_BYTES = 8_000_000  # MongoDB's documents end at 16 MiB
 CONNECT_TIMEOUT_MS = 10_000
 READ_BATCH = 200
+WATCH_MS = 200
 _BOOKKEEPING = ("_id", "content", "source", "collected_at", "raw_digest")
 
 
@@ -189,6 +192,31 @@ class Warehouse:
             for name in CURRENT_COLLECTIONS
             for found in self.database[name].find(query, fields)
         }
+
+    def read_documents(self, document_ids: Sequence[str]) -> Iterator[Document]:
+        """Some current documents by their ids; those that are not there are left out."""
+        for name in CURRENT_COLLECTIONS:
+            for start in range(0, len(document_ids), READ_BATCH):
+                some = list(document_ids[start : start + READ_BATCH])
+                for found in self.database[name].find({"_id": {"$in": some}}):
+                    yield _from_bson(found)
+
+    @contextmanager
+    def watch(self) -> Iterator[Callable[[float], bool]]:
+        """Yields a function that waits, at most so many seconds, for a change of any current document."""
+        names = {"$match": {"ns.coll": {"$in": list(CURRENT_COLLECTIONS)}}}
+        with self.database.watch([names], max_await_time_ms=WATCH_MS) as stream:
+
+            def wait(seconds: float) -> bool:
+                deadline = monotonic() + seconds
+                while stream.try_next() is None:
+                    if monotonic() > deadline:
+                        return False
+                while stream.try_next() is not None:
+                    pass  # what came with it
+                return True
+
+            yield wait
 
     def search_text(self, words: str, author: str | None = None, limit: int = 20) -> list[Document]:
         """Documents that hold any of `words`, by the full-text index."""
