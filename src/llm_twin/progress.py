@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -19,7 +19,7 @@ def report(message: str) -> None:
 
 def track(items: Iterable[Item], what: str, total: int | None = None, every_seconds: float = 1.0) -> Iterator[Item]:
     """Yield `items`, reporting how many are done, how many there are, and the time left, about once a second."""
-    if total is None and hasattr(items, "__len__"):
+    if total is None and isinstance(items, Sized):
         total = len(items)
     begun = last = time.monotonic()
     done = 0

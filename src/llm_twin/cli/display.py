@@ -73,8 +73,8 @@ def print_steps(console: Console, steps: list[StepResult], stages: dict[str, str
 
 
 def print_answers(console: Console, answers: list[Answer]) -> None:
-    """Questions, answers, how they came about, and their sources."""
-    for answer in answers:
+    """Questions, answers (the same one over two protocols once), how they came about, and their sources."""
+    for answer in {(answer.question, answer.text): answer for answer in answers}.values():
         console.print(f"\n[bold]Q[/] {escape(answer.question)}", highlight=False)
         console.print(f"[bold]A[/] [dim]({answer.status})[/] {escape(answer.text)}", highlight=False)
         seen = list(dict.fromkeys((source.title or source.url, source.url) for source in answer.sources))

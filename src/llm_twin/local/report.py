@@ -37,7 +37,7 @@ def write_report(
         made_at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         steps=steps,
         total_seconds=sum(step["seconds"] for step in steps),
-        answers=answers,
+        answers=list({(answer.question, answer.text): answer for answer in answers}.values()),
         counts=Counter(answer.status for answer in answers),
         links=links,
     )
