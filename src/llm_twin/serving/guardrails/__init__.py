@@ -1,0 +1,5 @@
+"""Guards on what comes in, what was retrieved and what goes out; each switchable, each timed."""
+
+from llm_twin.serving.guardrails.injection import InjectionDetector
+
+__all__ = ["InjectionDetector"]
