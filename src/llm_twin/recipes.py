@@ -185,7 +185,7 @@ class TrainingRecipe(Section):
     seed: int = 20
     base_model: str = Field(default="seedling", description="seedling, a local folder, or a hub id")
     base_revision: str = Field(default="", description="commit, tag or branch of a hub model")
-    chat_template: str = Field(default="", description="alpaca, chatml, llama3, twin or a .jinja file; empty: the model's own")
+    chat_template: str = Field(default="", description="alpaca, chatml, llama3, twin or a file; empty: the model's own")
     seedling: SeedlingRecipe = SeedlingRecipe()
     method: Literal["lora", "qlora", "full"] = "lora"
     device: Literal["auto", "cpu", "cuda"] = "auto"

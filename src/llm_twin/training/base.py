@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from llm_twin.errors import ModelError
 from llm_twin.progress import report
+from llm_twin.prompts.chat_templates import CHAT_TEMPLATES, choose_chat_template
 from llm_twin.recipes import TrainingRecipe
 from llm_twin.training.seedling import grow_seedling
 from llm_twin.training.templates import chat_template
@@ -185,6 +186,8 @@ def ensure_chat_template(folder: Path, wanted: str) -> None:
     tokenizer = load_tokenizer(folder)
     if wanted == "twin":
         tokenizer.chat_template = chat_template()
+    elif wanted in CHAT_TEMPLATES:
+        tokenizer.chat_template = choose_chat_template(tokenizer, wanted)
     elif wanted:
         path = Path(wanted).expanduser()
         if not path.is_file():
