@@ -1,4 +1,4 @@
-"""The whole way, as a user goes it: `twin run`, again with nothing changed, with one post changed, `ask`, the notebook."""
+"""The whole way, as a user goes it: run, nothing changed, one post changed, ask, the notebook."""
 
 import json
 import re
@@ -33,7 +33,7 @@ def test_the_first_run_builds_a_twin_that_answers_with_sources(sample_twin) -> N
     report = Path(re.search(r"Report: (.+)", first.output)[1])
     page = report.read_text(encoding="utf-8")
     assert "Forty-one hours" in page
-    assert {link for link in re.findall(r'href="(\w+\.html)"', page)} >= {
+    assert set(re.findall(r'href="(\w+\.html)"', page)) >= {
         "collected.html",
         "evaluated.html",
         "drift.html",
