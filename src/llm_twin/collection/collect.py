@@ -29,7 +29,7 @@ from llm_twin.collection.results import Collected, SourceResult
 from llm_twin.collection.sources.context import Context, Source
 from llm_twin.digests import digest_bytes
 from llm_twin.documents import Author
-from llm_twin.errors import QualityError, SourceError, StoreError
+from llm_twin.errors import InputError, QualityError, SourceError, StoreError
 from llm_twin.progress import report
 from llm_twin.recipes import CollectionRecipe, SourceRecipe
 from llm_twin.stores.warehouse import Warehouse
@@ -45,6 +45,8 @@ def collect(author: Author, recipe: CollectionRecipe, warehouse: Warehouse) -> C
     """
     chosen = [(source, pick_source(source.location, source.type)) for source in recipe.sources]
     warehouse.ensure_schema()
+    if warehouse.is_forgotten(author.id, ""):
+        raise InputError(f"{author.id!r} was forgotten", "forgetting is final: collect under another author id")
     return asyncio.run(_Run(author, recipe, warehouse).run(chosen))
 
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
-from time import monotonic
 from types import TracebackType
 from typing import Any, Literal
 
@@ -22,6 +21,8 @@ from pymongo.errors import ConfigurationError, ConnectionFailure, DuplicateKeyEr
 from llm_twin.digests import digest_bytes, digest_json
 from llm_twin.documents import Author, Document, stable_id
 from llm_twin.errors import InputError, StoreError
+from llm_twin.stores.mongo_changes import ChangeFeed, watch
+from llm_twin.stores.mongo_forgetting import forget
 from llm_twin.stores.warehouse_schema import COLLECTION_OF, CURRENT_COLLECTIONS, ensure_schema
 
 Outcome = Literal["inserted", "changed", "unchanged"]
@@ -29,7 +30,6 @@ Outcome = Literal["inserted", "changed", "unchanged"]
 RAW_PART_BYTES = 8_000_000  # MongoDB's documents end at 16 MiB
 CONNECT_TIMEOUT_MS = 10_000
 READ_BATCH = 200
-WATCH_MS = 200
 _BOOKKEEPING = ("_id", "content", "source", "collected_at", "raw_digest")
 
 
@@ -183,6 +183,15 @@ class Warehouse:
                 if document_id in found:
                     yield _from_bson(found[document_id])
 
+    def read_documents(self, document_ids: Sequence[str]) -> list[Document]:
+        """The current documents with these ids, in their order; ids that are not current are left out."""
+        found: dict[str, Document] = {}
+        for at in range(0, len(document_ids), READ_BATCH):
+            query = {"_id": {"$in": list(document_ids[at : at + READ_BATCH])}}
+            for name in CURRENT_COLLECTIONS:
+                found.update((r["_id"], _from_bson(r)) for r in self.database[name].find(query))
+        return [found[one] for one in document_ids if one in found]
+
     def current_states(self, author: str, source: str | None = None) -> dict[str, dict[str, Any]]:
         """document_id → {url, revision_id, content, source} of the author's current documents."""
         query = {"author": author} if source is None else {"author": author, "source": source}
@@ -192,31 +201,6 @@ class Warehouse:
             for name in CURRENT_COLLECTIONS
             for found in self.database[name].find(query, fields)
         }
-
-    def read_documents(self, document_ids: Sequence[str]) -> Iterator[Document]:
-        """Some current documents by their ids; those that are not there are left out."""
-        for name in CURRENT_COLLECTIONS:
-            for start in range(0, len(document_ids), READ_BATCH):
-                some = list(document_ids[start : start + READ_BATCH])
-                for found in self.database[name].find({"_id": {"$in": some}}):
-                    yield _from_bson(found)
-
-    @contextmanager
-    def watch(self) -> Iterator[Callable[[float], bool]]:
-        """Yields a function that waits, at most so many seconds, for a change of any current document."""
-        names = {"$match": {"ns.coll": {"$in": list(CURRENT_COLLECTIONS)}}}
-        with self.database.watch([names], max_await_time_ms=WATCH_MS) as stream:
-
-            def wait(seconds: float) -> bool:
-                deadline = monotonic() + seconds
-                while stream.try_next() is None:
-                    if monotonic() > deadline:
-                        return False
-                while stream.try_next() is not None:
-                    pass  # what came with it
-                return True
-
-            yield wait
 
     def search_text(self, words: str, author: str | None = None, limit: int = 20) -> list[Document]:
         """Documents that hold any of `words`, by the full-text index."""
@@ -332,6 +316,25 @@ class Warehouse:
         """Refused items, newest first."""
         query = {} if author is None else {"author": author}
         return list(self.database["quarantine"].find(query).sort("at", -1))
+
+    # what changed, and what must go
+
+    def watch(self) -> AbstractContextManager[Callable[[float], bool]]:
+        """A context whose value waits up to so many seconds and says whether a document changed meanwhile."""
+        return watch(self.database)
+
+    def changes(self, reader: str, author: str | None = None) -> ChangeFeed:
+        """Inserts, updates and deletes for a named reader, from where it committed last."""
+        return ChangeFeed(self.database, reader, author)
+
+    def forget(self, what: str, canonical_url: str = "") -> dict[str, Any]:
+        """Remove an author or a URL for good; returns the signed record. Raises InputError if nothing is there."""
+        return forget(self.database, what, canonical_url)
+
+    def forgotten_documents(self, author: str | None = None) -> set[str]:
+        """Ids of documents that every later stage must drop what it derived from."""
+        query: dict[str, Any] = {"kind": "document"} if author is None else {"kind": "document", "author": author}
+        return {found["_id"] for found in self.database["forgotten"].find(query, {"_id": 1})}
 
     def is_forgotten(self, author: str, document_id: str) -> bool:
         """Whether a marker says that this document, or the whole author, must not come back."""

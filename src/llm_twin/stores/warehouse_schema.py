@@ -50,6 +50,7 @@ INDEXES: dict[str, list[IndexModel]] = {
     "forgotten": [IndexModel([("author", ASCENDING)])],
     "forget_records": [IndexModel([("at", DESCENDING)])],
     "cursors": [],
+    "cursor_parts": [IndexModel([("cursor", ASCENDING), ("version", ASCENDING)])],
 }
 
 

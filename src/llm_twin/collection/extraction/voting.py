@@ -98,7 +98,7 @@ def describe_units(units: list[Unit], shares: Numbers, sizes: Numbers) -> dict[s
     links = np.array([u.link_tokens / len(u.tokens) for u in units])
     columns: dict[str, Numbers] = {
         "t": t, "r": r, "tr": t * r, "t_only": t * (1 - r), "r_only": r * (1 - t),
-        "logn": np.log1p(sizes), "link": links, "linkfull": (links > 0.8) * 1.0, "short": (sizes < 4) * 1.0,
+        "logn": np.log1p(sizes), "link": links, "linkfull": (links > 0.8).astype(float), "short": (sizes < 4).astype(float),
         "before": np.where(places < begin, (begin - places) / count, 0.0),
         "after": np.where(places > end, (places - end) / count, 0.0),
         "nbp": before, "nbn": after, "nb_min": np.minimum(before, after),
@@ -144,7 +144,7 @@ def _neighbours(votes: Numbers, sizes: Numbers) -> tuple[Numbers, Numbers]:
 
     def mean(low: NDArray[np.int_], high: NDArray[np.int_]) -> Numbers:
         size = whole[high] - whole[low]
-        return np.where(size > 0, (weighted[high] - weighted[low]) / np.maximum(size, 1e-9), 0.0)
+        return np.asarray(np.where(size > 0, (weighted[high] - weighted[low]) / np.maximum(size, 1e-9), 0.0), float)
 
     last = len(votes)
     return mean(np.maximum(places - 3, 0), places), mean(np.minimum(places + 1, last), np.minimum(places + 4, last))
