@@ -113,8 +113,8 @@ def plan_serving(files: list[TwinFile]) -> tuple[list[Twin], str, dict[str, str]
         name = file.author.id
         variants = {"base": "base"}
         if file.sft:
-            variants["sft"] = f"{name}.sft"
-            adapters[f"{name}.sft"] = file.sft
+            variants["sft"] = f"{name}:sft"
+            adapters[f"{name}:sft"] = file.sft
         if file.adapter:
             variants["dpo"] = name
             adapters[name] = file.adapter
