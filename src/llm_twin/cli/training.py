@@ -80,14 +80,15 @@ def models(
         registry.promote(tracking, name, version)
         print(f"{name} version {version} is now the champion")
     elif push:
+        from llm_twin.training.hub import push_to_hub
+
         token = HubSettings().token
-        print(registry.push_to_hub(tracking, push, to, token.get_secret_value() if token else None))
+        print(push_to_hub(tracking, push, to, token.get_secret_value() if token else None))
     else:
         found = registry.list_models(tracking, author)
         for model in found:
-            print(
-                f"{model.name} {model.version:>3}  {','.join(model.aliases) or '-':<10}  {model.digest[:12]}  {model.uri}"
-            )
+            aliases = ",".join(model.aliases) or "-"
+            print(f"{model.name} {model.version:>3}  {aliases:<10}  {model.digest[:12]}  {model.uri}")
         if not found:
             print("no models are registered yet: `twin run` registers them at its end")
 

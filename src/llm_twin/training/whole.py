@@ -43,9 +43,5 @@ def train_all(
         pairs = run_dpo(base, sft, samples, recipe, dpo, out / "dpo.html", state, tracking_uri)
         made |= {name: f"{value:.4g}" for name, value in pairs.figures.items()}
     merge_adapter(base, dpo, merged)
-    return made | {
-        "sft": str(sft),
-        "dpo": str(dpo),
-        "merged": str(merged),
-        "reports": f"{out}/sft.html, {out}/dpo.html",
-    }
+    made |= {"sft": str(sft), "dpo": str(dpo), "merged": str(merged)}
+    return made | {"reports": f"{out}/sft.html, {out}/dpo.html"}
