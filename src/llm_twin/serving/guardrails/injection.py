@@ -1,10 +1,11 @@
+# ruff: noqa: E501 - a pattern broken over more lines is harder to read than a long one
 """Is a text an attempt to give the model other orders? Rules, and nearness to known attacks.
 
-Two witnesses. Rules look for the few moves that every such text must make: set orders aside, ask for what
-is hidden, put on another role, fake the conversation's form, speak to the model from inside a document. A
-small classifier over the encoder's vectors (ridge regression on known attacks and on harmless texts that
-look like them) knows the rest by nearness. A strong rule is enough; a weak one needs the classifier's word;
-the classifier alone must be sure.
+Two witnesses. Rules look for the few moves that most such texts make: set orders aside, ask for what is
+hidden, put on another role, fake the conversation's form, speak to the model from inside a document. Ridge
+regression over the encoder's vectors of known attacks, and of harmless texts that look like them, knows the
+rest by nearness. Their sum decides; its threshold is where 3 % of the harmless known texts are above it
+when each family is judged by a regression that never saw it (85 % of the attacks are then).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import resources
 from typing import Any, Literal
 
@@ -165,8 +166,7 @@ _ABOUT = re.compile(
     re.I,
 )
 
-SURE = 0.90  # of the classifier alone
-LIKELY = 0.50  # of the classifier, with a weak rule
+THRESHOLD = 0.36  # of the rules' weight plus the regression's value
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,7 @@ class InjectionDetector:
     """Rules, and a classifier over `encoder` where one is given."""
 
     encoder: Encodes | None = None
-    _weights: dict[str, tuple[np.ndarray, float]] = field(default_factory=dict)
+    _fitted: tuple[np.ndarray, float] | None = None
 
     def judge(self, text: str, place: Place = "input") -> Suspicion:
         """Judge a prompt whole, a document sentence by sentence."""
@@ -196,40 +196,37 @@ class InjectionDetector:
             pieces = [(s.start, s.end) for s in found]
             pieces += [(a.start, b.end) for a, b in zip(found, found[1:], strict=False)]
         pieces = pieces or [(0, len(text))]
-        near = self._nearness([text[a:b][:1000] for a, b in pieces], place)
+        near = self._nearness([text[a:b][:1000] for a, b in pieces])
         rules: list[str] = []
         spans: list[tuple[int, int]] = []
         for (start, end), nearness in zip(pieces, near, strict=True):
             weight, names = match_rules(text[start:end])
-            if weight >= 1 or (weight > 0 and nearness >= LIKELY) or nearness >= SURE:
+            if weight + nearness > THRESHOLD if self.encoder else weight >= 1:
                 rules += [name for name in names if name not in rules]
                 spans.append((start, end))
         return Suspicion(bool(spans), tuple(rules), round(max(near, default=0.0), 3), tuple(spans))
 
-    def _nearness(self, texts: Sequence[str], place: Place) -> list[float]:
-        """The classifier's probability for each text; zeros without an encoder."""
+    def _nearness(self, texts: Sequence[str]) -> list[float]:
+        """The regression's value for each text, about 1 for an attack and -1 for a harmless one; 0 without
+        encoder."""
         if self.encoder is None:
             return [0.0] * len(texts)
-        if place not in self._weights:
-            self._weights[place] = self._fit(place)
-        weights, offset = self._weights[place]
-        scores = self.encoder.encode(list(texts)) @ weights + offset
-        return [float(1 / (1 + np.exp(-np.clip(score, -30, 30)))) for score in scores]
+        if self._fitted is None:
+            self._fitted = self._fit()
+        weights, offset = self._fitted
+        return [float(score) for score in self.encoder.encode(list(texts)) @ weights + offset]
 
-    def _fit(self, place: Place) -> tuple[np.ndarray, float]:
-        """Ridge regression of ±1 on the vectors of the known texts; its output counts as a logit, times
-        four."""
+    def _fit(self) -> tuple[np.ndarray, float]:
+        """Ridge regression of ±1 on the vectors of the known texts."""
         assert self.encoder is not None
-        known = [k for k in read_known() if place == "input" or k["place"] == "document" or k["label"] == "attack"]
-        vectors = np.asarray(self.encoder.encode([k["text"] for k in known]), np.float64)
-        signs = np.array([1.0 if k["label"] == "attack" else -1.0 for k in known])
-        share = (signs > 0).mean()
-        balance = np.where(signs > 0, 0.5 / share, 0.5 / (1 - share))
+        known = read_known()
+        vectors = np.asarray(self.encoder.encode([one["text"] for one in known]), np.float64)
+        signs = np.array([1.0 if one["label"] == "attack" else -1.0 for one in known])
         design = np.hstack([vectors, np.ones((len(known), 1))])
         penalty = np.eye(design.shape[1])
         penalty[-1, -1] = 1e-6
-        solved = np.linalg.solve(design.T @ (balance[:, None] * design) + penalty, design.T @ (balance * signs))
-        return 4 * solved[:-1], float(4 * solved[-1])
+        solved = np.linalg.solve(design.T @ design + penalty, design.T @ signs)
+        return solved[:-1], float(solved[-1])
 
 
 def match_rules(text: str) -> tuple[float, list[str]]:
