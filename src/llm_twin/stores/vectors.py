@@ -148,7 +148,10 @@ class VectorIndex:
         with _named(self.url):
             names = sorted(one.name for one in self.client.get_collections().collections)
         half_built = next((name for name in names if name.startswith(prefix)), None)
-        return half_built or self._create(f"{prefix}1", layout)
+        if half_built:
+            self._index_fields(half_built)  # it may have been killed before all were there
+            return half_built
+        return self._create(f"{prefix}1", layout)
 
     def _create(self, name: str, layout: Layout) -> str:
         with _named(self.url):
@@ -163,9 +166,13 @@ class VectorIndex:
                     "settings": layout.settings,
                 },
             )
+        self._index_fields(name)
+        return name
+
+    def _index_fields(self, name: str) -> None:
+        with _named(self.url):
             for field, kind in PAYLOAD_INDEXES.items():
                 self.client.create_payload_index(name, field, models.PayloadSchemaType(kind), wait=True)
-        return name
 
     def promote(self, author: str, collection: str) -> None:
         """Point the author's alias at `collection`, in one step for readers, and drop the author's others."""

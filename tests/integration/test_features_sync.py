@@ -1,0 +1,247 @@
+"""Sync with real servers: only what changed is written, whatever is killed; and forgetting leaves no bytes."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from llm_twin.documents import Author, Document, stable_id
+from llm_twin.embedding import Encoder, load_encoder
+from llm_twin.features.chunking import chunk_documents
+from llm_twin.features.cleaning import clean_documents
+from llm_twin.features.forgetting import forget_documents
+from llm_twin.features.indexing import index_folder
+from llm_twin.features.sync import Synchroniser, sync_author
+from llm_twin.features.vectors import write_vectors
+from llm_twin.local.services import free_port, start_process, stop_process, wait_for_port
+from llm_twin.recipes import FeaturesRecipe, RetrievalRecipe
+from llm_twin.retrieval.search import search
+from llm_twin.stores.vectors import VectorIndex
+from llm_twin.stores.warehouse import Warehouse
+from tests.integration.vector_process import VectorProcess
+
+RECIPE = FeaturesRecipe(max_tokens=48)
+WORDS = "river tide clock lantern harbour engine ledger valve signal meadow copper thread anchor window barley".split()
+
+
+def make_document(author: str, name: str, revision: int = 0, paragraphs: int = 4, marker: str = "") -> Document:
+    generator = random.Random(f"{name}-{revision if revision else 0}")
+    parts = []
+    for at in range(paragraphs):
+        own = random.Random(f"{name}-{at}") if at else generator
+        parts.append(" ".join(f"{own.choice(WORDS)}{own.randrange(90)}" for _ in range(14)) + f" {marker}.")
+    url = f"https://example.org/{author}/{name}"
+    text = f"# About {name}\n\n" + "\n\n".join(parts)
+    return Document(
+        document_id=stable_id(author, url),
+        revision_id=stable_id(text),
+        author=author,
+        platform="site",
+        kind="article",
+        url=url,
+        title=f"About {name}",
+        language="en",
+        published=datetime(2024, 1, 1, tzinfo=UTC),
+        text=text,
+    )
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Encoder:
+    return load_encoder("all-MiniLM-L6-v2", tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="module")
+def vectors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VectorProcess]:
+    process = VectorProcess(tmp_path_factory.mktemp("vectors"))
+    yield process
+    process.stop()
+
+
+@pytest.fixture(scope="module")
+def warehouse_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder, port = tmp_path_factory.mktemp("warehouse"), free_port()
+    command = [sys.executable, "-m", "nx_27017.nx_27017", "--db", str(folder / "w.db"), "--host", "127.0.0.1"]
+    log = folder / "nx.log"
+    files = ["--pid-file", str(folder / "nx.pid"), "--log-file", str(log)]
+    process = start_process([*command, "--port", str(port), *files], folder / "out.log")
+    wait_for_port(process, port, "warehouse", log)
+    yield f"mongodb://127.0.0.1:{port}/?directConnection=true"
+    stop_process(process)
+
+
+@pytest.fixture
+def warehouse(warehouse_url: str) -> Iterator[Warehouse]:
+    with Warehouse.connect(warehouse_url, "sync") as opened:
+        opened.ensure_schema()
+        yield opened
+
+
+@pytest.fixture
+def author(warehouse: Warehouse, vectors: VectorProcess, request: pytest.FixtureRequest) -> Iterator[str]:
+    name = f"a{abs(hash(request.node.name)) % 10**8}"
+    warehouse.put_author(Author(id=name, name="Ann Author"))
+    yield name
+    with VectorIndex.connect(vectors.url) as index:
+        index.drop_author(name)
+
+
+def put(warehouse: Warehouse, *documents: Document) -> None:
+    for document in documents:
+        warehouse.write_revision(document, document.text.encode())
+
+
+def expected_chunks(warehouse: Warehouse, author: str) -> dict[str, str]:
+    clean = clean_documents(warehouse.current_documents(author), RECIPE, lambda _: "Ann Author")
+    return {chunk.chunk_id: chunk.model_dump_json() for chunk in chunk_documents(clean, RECIPE)}
+
+
+def indexed_chunks(index: VectorIndex, author: str) -> dict[str, str]:
+    return {chunk.chunk_id: chunk.model_dump_json() for chunk in index.iterate_chunks(author)}
+
+
+def test_batch_and_sync_converge(
+    warehouse: Warehouse, vectors: VectorProcess, encoder: Encoder, author: str, tmp_path: Path
+) -> None:
+    put(warehouse, *(make_document(author, f"d{at}") for at in range(8)))
+    put(warehouse, make_document(author, "copy").model_copy(update={"text": make_document(author, "d3").text}))
+    with VectorIndex.connect(vectors.url) as index:
+        assert sync_author(warehouse, index, encoder, RECIPE, author).written == 8
+        assert indexed_chunks(index, author) == expected_chunks(warehouse, author)
+        collection = index.current_collection(author)
+        assert collection is not None
+        synced = index.digest(collection)
+        index.drop_author(author)
+        clean = clean_documents(warehouse.current_documents(author), RECIPE, lambda _: "Ann Author")
+        chunks = list(chunk_documents(clean, RECIPE))
+        write_vectors(tmp_path / "v", chunks, encoder, RECIPE)
+        assert index_folder(author, chunks, tmp_path / "v", index, RECIPE).digest == synced
+        again = sync_author(warehouse, index, encoder, RECIPE, author)
+        assert (again.written, again.deleted, again.digest) == (0, 0, synced)
+
+
+def test_only_changed_chunks_are_embedded(
+    warehouse: Warehouse, vectors: VectorProcess, encoder: Encoder, author: str
+) -> None:
+    put(warehouse, *(make_document(author, f"d{at}") for at in range(6)))
+    with VectorIndex.connect(vectors.url) as index:
+        synchroniser = Synchroniser(warehouse, index, encoder, RECIPE, author)
+        synchroniser.look()
+        before = encoder.counts["embedded"]
+        assert synchroniser.look().written == 0
+        put(warehouse, make_document(author, "d2", revision=1))  # its first paragraph is new
+        done = synchroniser.look()
+        changed = set(expected_chunks(warehouse, author).values())
+        assert (done.written, done.chunks_written) == (1, 4)
+        assert encoder.counts["embedded"] - before == 1
+        assert set(indexed_chunks(index, author).values()) == changed
+
+
+def test_deleted_and_duplicate_documents_follow(
+    warehouse: Warehouse, vectors: VectorProcess, encoder: Encoder, author: str
+) -> None:
+    first = make_document(author, "first")
+    newer = {"published": datetime(2025, 1, 1, tzinfo=UTC), "text": first.text, "title": first.title}
+    copy = make_document(author, "copy").model_copy(update=newer)
+    put(warehouse, first, copy, make_document(author, "other"))
+    with VectorIndex.connect(vectors.url) as index:
+        synchroniser = Synchroniser(warehouse, index, encoder, RECIPE, author)
+        synchroniser.look()
+        assert {one.url for one in index.iterate_chunks(author)} == {first.url, first.url.replace("first", "other")}
+        warehouse.bury(author, first.document_id, "gone")
+        synchroniser.look()  # what was a duplicate now stands for itself
+        assert {one.url for one in index.iterate_chunks(author)} == {copy.url, first.url.replace("first", "other")}
+        assert indexed_chunks(index, author) == expected_chunks(warehouse, author)
+
+
+@pytest.mark.parametrize("kills", [5, pytest.param(50, marks=pytest.mark.deep)])
+def test_killed_syncs_leave_nothing_lost_doubled_or_half(
+    warehouse: Warehouse,
+    warehouse_url: str,
+    vectors: VectorProcess,
+    encoder: Encoder,
+    author: str,
+    kills: int,
+) -> None:
+    names = [f"d{at}" for at in range(24)]
+    put(warehouse, *(make_document(author, name) for name in names))
+    generator = random.Random(kills)
+    landed = 0
+    for turn in range(kills):
+        for name in generator.sample(names, 8):
+            put(warehouse, make_document(author, name, revision=turn + 1, paragraphs=generator.randint(2, 6)))
+        child = os.fork()
+        if child == 0:
+            _sync_and_leave(warehouse_url, vectors.url, encoder, author)
+        time.sleep(generator.uniform(0.05, 1.0))
+        os.kill(child, signal.SIGKILL)
+        landed += os.WIFSIGNALED(os.waitpid(child, 0)[1])
+        if turn % 3 == 2:
+            vectors.kill()
+            vectors.start(vectors.port)
+    assert landed > kills // 3  # the kills did not all come too late
+    with VectorIndex.connect(vectors.url) as index:
+        sync_author(warehouse, index, encoder, RECIPE, author)
+        assert indexed_chunks(index, author) == expected_chunks(warehouse, author)
+
+
+def _sync_and_leave(warehouse_url: str, vectors_url: str, encoder: Encoder, author: str) -> None:
+    """In a forked child: sync with connections of its own, then go without running the parent's handlers."""
+    try:
+        encoder.cache = None
+        with Warehouse.connect(warehouse_url, "sync") as warehouse, VectorIndex.connect(vectors_url) as index:
+            sync_author(warehouse, index, encoder, RECIPE, author)
+    finally:
+        os._exit(0)
+
+
+def test_forgotten_documents_leave_no_bytes(
+    warehouse: Warehouse, vectors: VectorProcess, encoder: Encoder, author: str
+) -> None:
+    marker = "quillonfarthing"
+    secret = make_document(author, "secret", marker=marker)
+    put(warehouse, secret, *(make_document(author, f"d{at}") for at in range(4)))
+    with VectorIndex.connect(vectors.url) as index:
+        sync_author(warehouse, index, encoder, RECIPE, author)
+        put(warehouse, make_document(author, "secret", revision=1, marker=marker))
+        sync_author(warehouse, index, encoder, RECIPE, author)
+        own = [one for one in index.iterate_chunks(author) if one.document_id == secret.document_id]
+        assert own and all(marker in one.text for one in own)
+        assert encoder.cache is not None
+        traces = [marker.encode(), *(vector for vector in _cached_vectors(encoder, own))]
+        folders = [vectors.folder, encoder.cache.path.parent]
+        assert find_traces(folders, traces) == set(traces)
+        warehouse.bury(author, secret.document_id, "forgotten")
+        forgotten = forget_documents(author, [secret.document_id], index, encoder.cache)
+        assert forgotten.index_rebuilt
+        assert forgotten.cached_vectors >= len(own)
+        assert find_traces(folders, traces) == set()
+        result = search(f"About secret {marker}", author, index, encoder, RetrievalRecipe(top_k=100))
+        assert all(hit.chunk.document_id != secret.document_id for hit in result.hits)
+        assert indexed_chunks(index, author) == expected_chunks(warehouse, author)
+
+
+def _cached_vectors(encoder: Encoder, chunks: list) -> Iterator[bytes]:
+    from llm_twin.features.vectors import embedding_text
+
+    assert encoder.cache is not None
+    for chunk in chunks:
+        key = encoder.cache.key(encoder.fingerprint, encoder.precision, embedding_text(chunk, RECIPE.context))
+        yield np.asarray(encoder.cache.read([key], encoder.dimension)[key], np.float32).tobytes()
+
+
+def find_traces(folders: list[Path], traces: list[bytes]) -> set[bytes]:
+    found: set[bytes] = set()
+    for file in (one for folder in folders for one in folder.rglob("*") if one.is_file()):
+        content = file.read_bytes().rstrip(b"\0")  # logs are allocated ahead
+        found |= {trace for trace in traces if trace in content}
+    return found
