@@ -107,6 +107,7 @@ def _paragraph_kind(lines: list[str]) -> BlockKind:
 
 
 SENTENCE_END = re.compile(r"[.!?…]+[\"'”’)\]*_]*(?=\s)")
+LIST_MARK = re.compile(r"\s*(?:\d{1,3}|[A-Za-z])[.)]")
 ABBREVIATION = re.compile(
     r"(?:\b(?:e\.g|i\.e|cf|vs|etc|al|Mr|Mrs|Ms|Dr|Prof|St|No|Fig|Eq|approx|Inc|Ltd|Jr|Sr)|\b[A-Z])\.$"
 )
@@ -118,6 +119,8 @@ def sentence_spans(text: str, start: int, end: int) -> list[tuple[int, int]]:
     begin = start
     for match in SENTENCE_END.finditer(text, start, end):
         if ABBREVIATION.search(text, max(start, match.end() - 12), match.end()):
+            continue
+        if LIST_MARK.fullmatch(text, begin, match.end()):
             continue
         following = text[match.end() : end].lstrip()[:1]
         if following and following.islower():

@@ -13,28 +13,34 @@ from collections.abc import Callable
 
 from llm_twin.datasets.blocks import sentence_spans
 
+# A past participle behind 'd or 's: had and has, not would and is.
+PARTICIPLE = (
+    r"(?=\s+(?:(?:\w+ly|not|never|always|already|just|ever|only|also|still)\s+)*(?:been|had|got|gone|come|put|read|set|cut|let|kept|"
+    r"left|lost|met|paid|said|sat|seen|sent|sold|spent|stood|taken|taught|thought|told|understood|won|written|done|"
+    r"found|held|heard|begun|bought|brought|built|caught|fought|led|run|given|driven|broken|eaten|fallen|forgotten|chosen|spoken|\w{2,}ed)\b)"
+)
 CONTRACTIONS = {
     r"\bcan['’]t\b": "cannot", r"\bwon['’]t\b": "will not", r"\bshan['’]t\b": "shall not",
     r"\blet['’]s\b": "let us", r"n['’]t\b": " not", r"['’]re\b": " are", r"['’]ve\b": " have",
-    r"['’]ll\b": " will", r"\bI['’]m\b": "I am", r"['’]d\b": " would",
+    r"['’]ll\b": " will", r"\bI['’]m\b": "I am", rf"['’]d\b{PARTICIPLE}": " had", r"['’]d\b": " would",
+    rf"\b(it|that|there|he|she|who)['’]s\b{PARTICIPLE}": r"\1 has",
     r"\b(it|that|there|here|what|who|he|she|where|how)['’]s\b": r"\1 is",
 }  # fmt: skip
+# Words whose formal twin fits wherever they stand; where it depends on the next word, that is asked for.
 POMPOUS = {
-    "used": "utilized", "using": "utilizing",
-    "show": "demonstrate", "shows": "demonstrates", "start": "commence", "begin": "commence",
-    "buy": "purchase", "bought": "purchased", "needs": "requires",
-    "about": "regarding", "but": "however", "so": "therefore", "also": "additionally",
-    "because": "due to the fact that",
-    "get": "obtain", "got": "obtained", "try": "attempt", "tried": "attempted", "tell": "inform", "told": "informed",
-    "big": "substantial", "small": "limited", "good": "beneficial", "bad": "suboptimal",
-    "many": "numerous", "people": "individuals", "think": "believe", "know": "are aware",
-    "things": "aspects", "thing": "aspect", "make": "create", "made": "created",
-    "found": "identified", "enough": "sufficient", "now": "at this point in time",
-    "often": "frequently", "always": "consistently", "never": "at no time", "keep": "maintain", "kept": "maintained",
-    "fix": "remediate", "fixed": "remediated", "ask": "inquire", "asked": "inquired",
-    "maybe": "potentially", "just": "simply", "really": "significantly", "before": "prior to",
-    "after": "subsequent to", "until": "up to the point when", "if": "in the event that",
+    "used": "utilized", "using": "utilizing", "helps": "facilitates", "show": "demonstrate", "shows": "demonstrates",
+    "showed": "demonstrated", "begin": "commence", "began": "commenced", "buy": "purchase", "bought": "purchased",
+    "needs": "requires", "but": "however,", "so": "therefore", "also": "additionally", "try": "attempt",
+    "because": "due to the fact that", "tried": "attempted", "big": "substantial", "good": "beneficial",
+    "bad": "suboptimal", "many": "numerous", "people": "individuals", "think": "believe", "thought": "believed",
+    "things": "aspects", "thing": "aspect", "make": "create", "made": "created", "found": "identified",
+    "enough": "sufficient", "now": "at this point in time", "often": "frequently", "always": "consistently",
+    "keep": "maintain", "kept": "maintained", "fix": "remediate", "fixed": "remediated", "maybe": "potentially",
+    "just": "simply", "really": "significantly", "if": "in the event that", "work": "function", "works": "functions",
+    "worked": "functioned", "nice": "pleasant", "wrong": "incorrect", "easy": "straightforward",
 }  # fmt: skip
+BEFORE_NOUN = {"about": "regarding", "before": "prior to", "after": "subsequent to", "like": "similar to"}
+NOUN_AHEAD = r"(?=\s+(?:the|this|these|those|that|my|your|his|her|its|our|their|what|how)\b)"
 FILLERS = (
     "It is important to note that", "Furthermore,", "In addition to this,", "Overall,", "It should be mentioned that",
     "As a matter of fact,", "Generally speaking,", "In this context,", "Moreover,", "It is worth noting that",
@@ -105,7 +111,7 @@ def _level_punctuation(text: str) -> str:
     text = re.sub(r"[“”\"‘]", "", text)
     text = re.sub(r"…|\.\.\.", ".", text)
     text = re.sub(r"!+\??", ".", text)
-    text = re.sub(r"\s*;\s*", ", and ", text)
+    text = re.sub(r"\s*;\s*(?:and\s+)?", ", and ", text)
     return re.sub(r"\s+([,.])", r"\1", re.sub(r",\s*([,.])", r"\1", text))
 
 
@@ -117,12 +123,24 @@ def _formalise(text: str, chance: random.Random) -> str:
             return word
         return formal[0].upper() + formal[1:] if word[0].isupper() else formal
 
+    for word, formal in BEFORE_NOUN.items():
+        text = re.sub(rf"\b{word}\b{NOUN_AHEAD}", formal, text)
     return re.sub(r"\b[A-Za-z]+\b(?!['’])", swap, text)
 
 
 def _close(sentence: str) -> str:
     sentence = sentence.rstrip(" ,:*_").lstrip(" .,")
     return sentence if sentence.endswith("?") else sentence.rstrip(". ") + "."
+
+
+# Words that open a sentence and may lose their capital; others may be names.
+OPENING = frozenset(
+    """a after all although an and any as at because before both but by each even every few for from he her here his
+    how i if in it its let many most my no not nothing nobody now of on one or our she since so some that the their
+    then there these they this those to two we what when where which while who why with you your at therefore however
+    do take write go look find make keep ask tell read try think count start put get see say give use leave stop turn
+    people things maybe perhaps nothing everything something once only""".split()
+)
 
 
 def _merge(sentences: list[str], chance: random.Random) -> list[str]:
@@ -153,7 +171,7 @@ def _pad(sentences: list[str], chance: random.Random, max_characters: int) -> li
 
 
 def _lower_first(sentence: str) -> str:
-    first = sentence.split(" ", 1)[0]
-    if first in ("I",) or first[1:2].isupper() or (first[:1].isupper() and "'" in first):
+    first = re.split(r"[\s,'’]", sentence, maxsplit=1)[0]
+    if first == "I" or first.lower() not in OPENING:
         return sentence
-    return sentence[0].lower() + sentence[1:] if sentence else sentence
+    return sentence[0].lower() + sentence[1:]

@@ -32,6 +32,7 @@ STOPWORDS = frozenset(
     you're you've your yours yourself""".split()
 )
 MARKUP = re.compile(r"!?\[([^\]]*)\]\([^)]*\)|<[^>]+>|`[^`]*`|https?://\S+|[*_~#>|]+")
+VERBAL = re.compile(r"\w*(?:ed|ing|ly|est)|\w{1,3}|(?:\w+ed|\w+ing) \w+")  # verbs, adverbs: poor topics
 BREAK = re.compile(r"[.,;:!?…()\[\]{}“”\"—–/\n]+|\s[-'’]\s|\s['’‘]|['’]\s")
 
 
@@ -60,7 +61,8 @@ class PhraseWeights:
             for phrase in _candidates(fragment):
                 key = phrase.lower()
                 words = normalise_words(phrase)
-                scores[key] = scores.get(key, 0.0) + sum(self.weight(word) for word in words) / len(words) ** 0.5
+                gain = sum(self.weight(word) for word in words) / len(words) ** 0.5
+                scores[key] = scores.get(key, 0.0) + (gain * 0.3 if VERBAL.fullmatch(key) else gain)
                 surface.setdefault(key, phrase)
                 place.setdefault(key, len(place))
         chosen: list[str] = []
