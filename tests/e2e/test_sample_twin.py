@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,18 @@ def test_ask_answers_from_what_the_run_left(sample_twin) -> None:
     done = sample_twin.twin("ask", "Where are the three copies of the tide database kept?")
     assert done.code == 0, done.errors
     assert "your-backup-is-a-rumour" in done.output
+
+
+def test_a_port_in_use_is_one_clear_line(sample_twin) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = sample_twin.twin("serve", "--port", str(port))
+    assert done.code == 2
+    assert str(port) in done.errors
+    assert " → " in done.errors
+    assert "Traceback" not in done.errors
 
 
 def test_the_notebook_runs_on_what_the_run_left(sample_twin, monkeypatch) -> None:

@@ -28,7 +28,9 @@ def twin(tmp_path: Path, *arguments: str, timeout: int = 120, **environment: str
 
 def write_recipe(tmp_path: Path, source: str = "texts", more: str = "") -> str:
     (tmp_path / "texts").mkdir(exist_ok=True)
-    (tmp_path / "texts" / "one.md").write_text("# One\n\nA text of some eight or nine words, no more.\n")
+    for number in range(6):
+        words = " ".join(f"The {number * 40 + n}th gauge was read at noon, and its chart was dry." for n in range(9))
+        (tmp_path / "texts" / f"{number}.md").write_text(f"# Chart {number}\n\n{words}\n")
     path = tmp_path / "recipe.yaml"
     path.write_text(RECIPE.format(source=source, more=more))
     return str(path)
@@ -89,16 +91,6 @@ def test_a_model_that_cannot_be_loaded_says_whether_the_hub_was_reached(tmp_path
         tmp_path, "run", "--recipe", recipe, HF_ENDPOINT="http://127.0.0.1:9", timeout=280,
     )  # fmt: skip
     check(done, "nobody/nothing", "hub", "reach")
-
-
-def test_a_port_in_use(tmp_path) -> None:
-    import socket
-
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        check(twin(tmp_path, "serve", "--port", str(port)), str(port))
 
 
 def test_help_teaches_and_answers_at_once(tmp_path) -> None:

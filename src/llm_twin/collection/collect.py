@@ -51,7 +51,13 @@ def collect(author: Author, recipe: CollectionRecipe, warehouse: Warehouse) -> C
 
 
 def check_quality(collected: Collected, recipe: CollectionRecipe) -> None:
-    """Raise QualityError if more failed than the recipe allows, or nothing was collected."""
+    """Raise InputError if no source gave anything, QualityError if more failed than the recipe allows."""
+    if collected.sources and all(source.problem for source in collected.sources):
+        first = collected.sources[0]
+        raise InputError(
+            f"no source could be collected: {first.location}: {first.problem}",
+            "check the address in a browser, or the file; then mend the recipe's sources",
+        )
     if collected.failed_share > recipe.max_failed_share:
         first = collected.failures[0] if collected.failures else None
         detail = f"; the first: {first.url}: {first.reason}: {first.detail}" if first else ""
