@@ -36,8 +36,9 @@ def evaluate_twin(
     adapters = {"sft": Path(sft.path), "dpo": Path(dpo.path)}
     models = run.Models(Path(base.path), adapters, Path(quantized.path), QuantizeSettings().python)
     passages = list(read_jsonl(chunks.path, Chunk))
-    with retrieve.open_find(where.url, key, author["id"], settings) as find:
-        found = run.evaluate_models(author["id"], index, models, Path(samples.path), passages, find, settings)
+    folder = Path(samples.path)
+    with retrieve.open_retrieval(where.url, key, author["id"], settings) as asked:
+        found = run.evaluate_models(author["id"], index, models, folder, passages, asked, settings)
     finish.write_results(found, recipe, RegistrySettings().resolve(HomeSettings().root), scores.path, report.path)
     for name, value in found.headline().items():
         metrics.log_metric(name, round(value, 6))

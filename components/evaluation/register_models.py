@@ -21,6 +21,7 @@ def register_models(
 
     from llm_twin.evaluation.release import register_release
     from llm_twin.evaluation.scores import read_scores
+    from llm_twin.recipes import EvaluationRecipe
     from llm_twin.settings import HomeSettings, RegistrySettings
 
     home = HomeSettings().root
@@ -33,4 +34,5 @@ def register_models(
         folders,
         read_scores(scores.path),
         recipe,
+        EvaluationRecipe.model_validate(recipe).gate,
     )

@@ -16,6 +16,7 @@ from llm_twin.similarity.overlap import RunIndex
 from llm_twin.similarity.tokens import hash_text
 
 COPY_WORDS = 8
+MAX_RUN_WORDS = 64  # a longer run is reported as this long
 EXTRACTED_WORDS = 30  # words of continuation that count as extracted (Carlini et al. 2023 take 50 tokens)
 
 
@@ -39,21 +40,26 @@ class Memorisation(BaseModel):
     extracted: int = 0  # continuations that recite EXTRACTED_WORDS words of the document
 
 
-def measure_recital(text: str, training: RunIndex) -> Recital:
-    """How much of `text` is in the indexed training texts."""
+def copied_share(text: str, training: RunIndex) -> float:
+    """The share of the text's words that stand in a run of COPY_WORDS words of the indexed training texts."""
     words = len(hash_text(text))
     if words < COPY_WORDS:
-        return Recital(copied=0, longest_run=0, words=words)
-    shared = training.shared_runs(text, COPY_WORDS)
+        return 0.0
     covered = np.zeros(words, dtype=bool)
-    for start in np.flatnonzero(shared):
+    for start in np.flatnonzero(training.shared_runs(text, COPY_WORDS)):
         covered[start : start + COPY_WORDS] = True
-    return Recital(copied=float(covered.mean()), longest_run=_longest_run(text, training, words), words=words)
+    return float(covered.mean())
+
+
+def measure_recital(text: str, training: RunIndex) -> Recital:
+    """How much of `text` is in the indexed training texts, and its longest run in them."""
+    words = len(hash_text(text))
+    return Recital(copied=copied_share(text, training), longest_run=_longest_run(text, training, words), words=words)
 
 
 def _longest_run(text: str, training: RunIndex, words: int) -> int:
     """By bisection: a run of n words is shared only if one of n - 1 is."""
-    low, high = 0, words
+    low, high = 0, min(words, MAX_RUN_WORDS)
     while low < high:
         middle = (low + high + 1) // 2
         if training.shared_runs(text, middle).any():
@@ -63,9 +69,9 @@ def _longest_run(text: str, training: RunIndex, words: int) -> int:
     return low
 
 
-def copy_limit(held_out: Iterable[Recital]) -> float:
-    """The share of copied words above which a text counts as a copy: 2 %, or the held-out 99th percentile."""
-    shares = [recital.copied for recital in held_out]
+def copy_limit(held_out: Iterable[float]) -> float:
+    """The share of copied words above which a text is a copy: 2 %, or held-out texts' 99th percentile if higher."""
+    shares = list(held_out)
     return max(0.02, float(np.percentile(shares, 99)) if shares else 0.0)
 
 

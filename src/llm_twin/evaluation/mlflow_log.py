@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 
 from llm_twin.digests import digest_json
+from llm_twin.evaluation.gate import Decision, Measures
 from llm_twin.evaluation.scores import Scores
 from llm_twin.tracing import open_experiment
 
@@ -37,6 +38,33 @@ def log_scores(tracking_uri: str, scores: Scores, recipe: dict[str, object], rep
     return run_id
 
 
+def mark_champion(tracking_uri: str, scores: Scores, recipe: dict[str, object]) -> None:
+    """Note on the evaluation's run that its release is the champion from now on; logs the run if it is missing."""
+    from datetime import UTC, datetime
+
+    run_id = log_scores(tracking_uri, scores, recipe, None)
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(tracking_uri=tracking_uri)
+    if "champion_since" not in client.get_run(run_id).data.tags:
+        client.set_tag(run_id, "champion_since", datetime.now(UTC).isoformat())
+
+
+def champion_measures(tracking_uri: str, author: str) -> Measures | None:
+    """The measures of the release that last became champion; None where there is none."""
+    experiment_id = open_experiment(tracking_uri, EXPERIMENT)
+    from mlflow.artifacts import load_dict
+    from mlflow.tracking import MlflowClient
+
+    runs = MlflowClient(tracking_uri=tracking_uri).search_runs(
+        [experiment_id], f"tags.author = '{author}' AND tags.champion_since != ''", max_results=1000
+    )
+    if not runs:
+        return None
+    last = max(runs, key=lambda run: run.data.tags["champion_since"])
+    return Scores.model_validate(load_dict(f"{last.info.artifact_uri}/scores.json")).measures
+
+
 def latest_scores(tracking_uri: str, author: str) -> Scores | None:
     """The author's newest logged evaluation; None where there is none."""
     experiment_id = open_experiment(tracking_uri, EXPERIMENT)
@@ -52,3 +80,26 @@ def latest_scores(tracking_uri: str, author: str) -> Scores | None:
     if not runs:
         return None
     return Scores.model_validate(load_dict(f"{runs[0].info.artifact_uri}/scores.json"))
+
+
+def record_decision(tracking_uri: str, author: str, decision: Decision) -> None:
+    """Put a decision on the author's newest evaluation run, and that its release is champion if it is."""
+    experiment_id = open_experiment(tracking_uri, EXPERIMENT)
+    from datetime import UTC, datetime
+
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(tracking_uri=tracking_uri)
+    runs = client.search_runs(
+        [experiment_id],
+        f"tags.author = '{author}' AND status = 'FINISHED'",
+        max_results=1,
+        order_by=["attributes.start_time DESC"],
+    )
+    for run in runs:
+        now = datetime.now(UTC).isoformat()
+        client.log_dict(run.info.run_id, decision.model_dump(mode="json"), f"decisions/{now.replace(':', '-')}.json")
+        if decision.promote:
+            client.set_tag(run.info.run_id, "champion_since", now)
+        if decision.override is not None:
+            client.set_tag(run.info.run_id, "overridden_by", decision.override.by)

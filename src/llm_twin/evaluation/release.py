@@ -7,8 +7,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 from llm_twin.digests import digest_json, digest_path
+from llm_twin.evaluation.gate import Decision, judge_promotion
+from llm_twin.evaluation.mlflow_log import champion_measures, mark_champion
 from llm_twin.evaluation.scores import Scores
-from llm_twin.training.registry import CHAMPION, Registered, promote, register_model
+from llm_twin.progress import report
+from llm_twin.recipes import GateRecipe
+from llm_twin.training.registry import CHALLENGER, CHAMPION, Registered, promote, register_model
 
 
 def register_release(
@@ -18,12 +22,12 @@ def register_release(
     folders: dict[str, Path],
     scores: Scores,
     recipe: dict[str, object],
-    alias: str = CHAMPION,
+    gate: GateRecipe,
 ) -> str:
-    """Register `folders` (base, adapter, quantized, samples) and set `alias` on adapter and quantized model.
+    """Register `folders` (base, adapter, quantized, samples) as challenger, and as champion if the gate promotes.
 
-    Returns JSON: author, scores' digest, and for each model its name, version, digest, uri and aliases. The same
-    models and scores again register nothing new.
+    Returns JSON: author, scores' digest, the gate's decision with its reasons, and for each model its name, version,
+    digest and uri. The same models and scores again register nothing new and decide the same.
     """
     lineage = {
         "base_digest": digest_path(folders["base"]),
@@ -38,15 +42,32 @@ def register_release(
     quantized = register_model(
         tracking_uri, author, "quantized", folders["quantized"], exports, lineage, _of(figures, "quantized")
     )
+    decision = judge_promotion(scores.measures, champion_measures(tracking_uri, author), gate)
     for model in (adapter, quantized):
-        promote(tracking_uri, model.name, model.version, alias)
+        promote(tracking_uri, model.name, model.version, CHALLENGER)
+        if decision.promote:
+            promote(tracking_uri, model.name, model.version, CHAMPION)
+    if decision.promote:
+        mark_champion(tracking_uri, scores, recipe)
+    report_decision(decision)
     release = {
         "author": author,
         "scores_digest": digest_json(scores.model_dump(mode="json")),
-        "alias": alias,
+        "alias": CHAMPION if decision.promote else CHALLENGER,
+        "gate": {"mode": decision.mode, "promoted": decision.promote, "reasons": decision.reasons},
         "models": {"adapter": _describe(adapter), "quantized": _describe(quantized)},
     }
     return json.dumps(release, sort_keys=True)
+
+
+def report_decision(decision: Decision) -> None:
+    """Say what the gate found, rule by rule."""
+    for evidence in decision.evidence:
+        report(f"gate: {evidence.outcome}: {evidence.reason}")
+    if decision.promote and decision.reasons:
+        report("gate: promoted all the same: the recipe's gate advises, it does not enforce")
+    elif not decision.promote:
+        report("gate: refused; the champion stays")
 
 
 def _describe(model: Registered) -> dict[str, str]:

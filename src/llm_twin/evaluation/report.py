@@ -2,43 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader
 
 from llm_twin.evaluation import plots
+from llm_twin.evaluation.report_blocks import Block, format_interval
+from llm_twin.evaluation.report_voice import comparison_block, memorisation_block, truth_block, voice_blocks
 from llm_twin.evaluation.scores import Scores
-from llm_twin.evaluation.statistics import Interval
-
-
-@dataclass(frozen=True)
-class Block:
-    """One section of the page: a text, perhaps a plot (SVG), perhaps a table."""
-
-    title: str
-    text: str
-    plot: str = ""
-    columns: list[str] = field(default_factory=list)
-    rows: list[list[str]] = field(default_factory=list)
 
 
 def render_report(scores: Scores) -> str:
     """The page's HTML. The same scores give the same page."""
-    blocks = [
-        block
-        for block in (_perplexity_block(scores), _retrieval_block(scores), _texts_block(scores))
-        if block is not None
+    found = [
+        *voice_blocks(scores),
+        truth_block(scores),
+        memorisation_block(scores),
+        _perplexity_block(scores),
+        _retrieval_block(scores),
+        _texts_block(scores),
+        comparison_block(scores),
     ]
+    blocks = [block for block in found if block is not None]
     environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
     return environment.get_template("report.html.jinja").render(scores=scores, blocks=blocks)
-
-
-def format_interval(interval: Interval, digits: int = 3) -> str:
-    """Such as `0.812 [0.771, 0.853]`."""
-    if interval.low is None or interval.high is None:
-        return f"{interval.mean:.{digits}f} (one value)"
-    return f"{interval.mean:.{digits}f} [{interval.low:.{digits}f}, {interval.high:.{digits}f}]"
 
 
 def _perplexity_block(scores: Scores) -> Block | None:

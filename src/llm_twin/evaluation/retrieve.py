@@ -1,18 +1,26 @@
-"""Retrieval as evaluation asks it: a function from a query to chunk ids."""
+"""Retrieval as evaluation asks it: a function from a query to chunk ids, and the encoder."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 
 from llm_twin.recipes import EvaluationRecipe
 
 
+@dataclass(frozen=True)
+class Retrieval:
+    """`find`: query → chunk ids, best first; `encoder`: what texts are compared with."""
+
+    find: Callable[[str], Sequence[str]]
+    encoder: Any
+
+
 @contextmanager
-def open_find(
-    url: str, api_key: str | None, author: str, recipe: EvaluationRecipe
-) -> Iterator[Callable[[str], list[str]]]:
-    """A function that asks the author's index with the recipe's retrieval settings, deep enough for recall@k."""
+def open_retrieval(url: str, api_key: str | None, author: str, recipe: EvaluationRecipe) -> Iterator[Retrieval]:
+    """The author's index with the recipe's retrieval settings, deep enough for recall@k."""
     from llm_twin.embedding import load_encoder
     from llm_twin.retrieval.search import search
     from llm_twin.stores.vectors import VectorIndex
@@ -23,4 +31,7 @@ def open_find(
         update={"top_k": deepest, "candidates": max(recipe.retrieval.candidates, deepest)}
     )
     with VectorIndex.connect(url, api_key) as index:
-        yield lambda query: [hit.chunk.chunk_id for hit in search(query, author, index, encoder, settings).hits]
+        yield Retrieval(
+            lambda query: [hit.chunk.chunk_id for hit in search(query, author, index, encoder, settings).hits],
+            encoder,
+        )

@@ -5,14 +5,17 @@ Holds no clock times, so the same models on the same samples give the same file 
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from llm_twin.errors import InputError
 from llm_twin.evaluation.known_items import RetrievalScores
+from llm_twin.evaluation.memorisation import Memorisation
 from llm_twin.evaluation.perplexity import Perplexity
-from llm_twin.evaluation.statistics import Interval
+from llm_twin.evaluation.statistics import Difference, Interval, compare_pairs
+from llm_twin.evaluation.voice.verdict import Voice
 
 
 class Output(BaseModel):
@@ -38,6 +41,10 @@ class Scores(BaseModel):
     retrieval: RetrievalScores | None = None
     contexts: dict[str, Interval] = {}
     texts: dict[str, dict[str, Interval]] = {}  # candidate → metric → interval
+    voice: dict[str, Voice] = {}
+    memorisation: dict[str, Memorisation] = {}
+    measures: dict[str, dict[str, dict[str, float]]] = {}  # measure → candidate → prompt → value
+    comparisons: dict[str, list[Difference]] = {}  # measure → pairs of candidates
     outputs: list[Output] = []
     notes: list[str] = []  # what could not be measured, and what would be enough
 
@@ -56,7 +63,17 @@ class Scores(BaseModel):
         for candidate, metrics in self.texts.items():
             for name, interval in metrics.items():
                 figures[f"{name}_{candidate}"] = interval.mean
+        for measure, candidates in self.measures.items():
+            for candidate, values in candidates.items():
+                if values and candidate in self.candidates:
+                    figures[f"{measure}_{candidate}"] = math.fsum(values.values()) / len(values)
         return figures
+
+    def compare(self) -> None:
+        """Fill `comparisons`: every pair of candidates on every measure, corrected within a measure."""
+        for measure, candidates in self.measures.items():
+            values = {name: candidates[name] for name in self.candidates if name in candidates}
+            self.comparisons[measure] = compare_pairs(values)
 
     def summary(self) -> str:
         """One line: held-out perplexity along the way, and how often retrieval finds what is asked for."""

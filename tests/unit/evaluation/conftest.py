@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from llm_twin.documents import Chunk, InstructionSample, write_jsonl
+from llm_twin.embedding import load_encoder
+from llm_twin.evaluation.retrieve import Retrieval
 
 SENTENCES = [
     "The harbour gauge is read at dawn, before the ferry stirs the water.",
@@ -136,6 +138,9 @@ def passages() -> list[Chunk]:
 
 
 @pytest.fixture(scope="session")
-def find():
-    """Word overlap, best first: a real, small retriever."""
-    return lambda query: sorted(TEXT, key=lambda name: -len(set(query.split()) & set(TEXT[name].lower().split())))
+def retrieval() -> Retrieval:
+    """Word overlap, best first: a real, small retriever; and the encoder that ships."""
+    return Retrieval(
+        lambda query: sorted(TEXT, key=lambda name: -len(set(query.split()) & set(TEXT[name].lower().split()))),
+        load_encoder("all-MiniLM-L6-v2"),
+    )

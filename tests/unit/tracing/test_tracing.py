@@ -15,9 +15,7 @@ def make_trace(number: int, author: str = "a-b") -> TraceRecord:
         seconds=0.5,
         author=author,
         query=f"question {number} about “tides”?",
-        hits=[
-            TracedHit(chunk_id="c1", url="http://x.example/1", score=0.7, dense_score=0.6, sparse_score=3.0)
-        ],
+        hits=[TracedHit(chunk_id="c1", url="http://x.example/1", score=0.7, dense_score=0.6, sparse_score=3.0)],
         answer="An answer.",
         status="generated",
         supported_share=1.0,

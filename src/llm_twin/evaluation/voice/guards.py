@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from pydantic import BaseModel
 
-from llm_twin.evaluation.memorisation import copy_limit, measure_recital
+from llm_twin.evaluation.memorisation import copied_share, copy_limit
 from llm_twin.evaluation.voice.order import Trigrams, masked_order_tokens, word_tokens
 from llm_twin.evaluation.voice.prose import cut_pieces
 from llm_twin.similarity.overlap import RunIndex
@@ -47,7 +47,7 @@ class Guards:
 
     def inspect(self, texts: Sequence[str]) -> list[GuardFinding]:
         """Copy, order and babble over a set of texts (one for each prompt)."""
-        copied = [measure_recital(text, self.training).copied for text in texts]
+        copied = [copied_share(text, self.training) for text in texts]
         own = [self.own_trigrams.gain(word_tokens(text)) for text in texts]
         anyone = [self.any_trigrams.gain(masked_order_tokens(text)) for text in texts]
         return [
@@ -69,7 +69,7 @@ def fit_guards(documents: Mapping[str, Sequence[str]], words: int) -> Guards:
         rest = ["\n".join(documents[name]) for name in names if folds[name] != fold]
         held = [piece for name in names if folds[name] == fold for piece in cut_pieces(documents[name], words)]
         index, own_model, any_model = _models(rest)
-        copied += [measure_recital(piece, index) for piece in held]
+        copied += [copied_share(piece, index) for piece in held]
         own += [own_model.gain(word_tokens(piece)) for piece in held]
         anyone += [any_model.gain(masked_order_tokens(piece)) for piece in held]
     index, own_model, any_model = _models(["\n".join(documents[name]) for name in names])
