@@ -99,15 +99,20 @@ def collect(
 def forget(
     what: str = typer.Argument(help="An author's id, or a collected URL."),
     yes: bool = typer.Option(False, "--yes", help="Do not ask."),
+    purge: bool = typer.Option(False, "--purge", help="Also delete the files of data sets that hold it."),
 ) -> None:
     """Remove an author or a page for good: raw bytes, revisions, states. Prints the signed record (no text in it)."""
+    from llm_twin.cli.datasets import mark_derived
     from llm_twin.collection.records import canonicalize_url
 
     if not yes:
         typer.confirm(f"Remove everything of {what} from the warehouse? This cannot be undone.", abort=True)
     with open_warehouse() as warehouse:
         record = warehouse.forget(what, canonicalize_url(what) if "://" in what else "")
+        forgotten = warehouse.forgotten_documents()
     print(json.dumps(record, indent=1, ensure_ascii=False))
+    for line in mark_derived(forgotten, purge):
+        typer.echo(line, err=True)
     typer.echo("the next run drops what was derived: vectors, samples, data sets of the snapshots above", err=True)
 
 

@@ -14,6 +14,29 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="datasets")
 
 
+def mark_derived(document_ids: set[str], purge: bool = False) -> list[str]:
+    """Mark the data sets that hold forgotten documents, drop cached replies about them; lines that say what it means.
+
+    Models are named that were trained on a marked data set: their weights still hold what they learnt.
+    """
+    from llm_twin.datasets.versions import find_trained, mark_forgotten
+    from llm_twin.settings import HomeSettings, RegistrySettings
+    from llm_twin.training.registry import list_models, read_lineage
+
+    home = HomeSettings().root
+    for path in (home / "cache" / "llm").glob("replies.db*"):
+        path.unlink()
+    marked = mark_forgotten(home / "datasets", document_ids, purge)
+    lines = [f"data set {v.name} {v.version} holds {len(v.forgotten)} forgotten document(s)" for v in marked]
+    registry = RegistrySettings()
+    if marked and (registry.tracking_uri or (home / "mlflow" / "mlflow.db").is_file()):
+        uri = registry.resolve(home)
+        models = list_models(uri)
+        lineages = [(f"{m.name} version {m.version}", read_lineage(uri, m.name, m.version)["lineage"]) for m in models]
+        lines += [f"model {name} was trained on one of them: train again" for name in find_trained(marked, lineages)]
+    return lines
+
+
 def _store() -> Path:
     from llm_twin.settings import HomeSettings
 
