@@ -19,6 +19,8 @@ from llm_twin.local.report import write_report
 from llm_twin.local.services import local_services
 from llm_twin.recipes import Recipe, SourceRecipe, load_sources, select_author
 from llm_twin.sample import site
+from llm_twin.settings import HubSettings
+from llm_twin.training.base import check_base
 from pipelines.catalogue import build_pipeline, pipeline_arguments
 from pipelines.local_run import Listener, RunResult, run_local
 from pipelines.options import BuildOptions
@@ -55,13 +57,17 @@ def launch(
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     find_quantize_python()
+    pipeline = build_pipeline(pipeline_name, BuildOptions())
+    if "training" in pipeline.component_spec.inputs:
+        token = HubSettings().token
+        check_base(recipe.training, token.get_secret_value() if token else None)
     with ExitStack() as stack:
         stack.enter_context(exclusive(home, "run", "wait until it has ended"))
         stack.enter_context(exclusive(home, "use", "wait until the backup has ended", shared=True))
         stack.enter_context(local_services(home))
         recipe = stack.enter_context(sample_sites(recipe, sample_data))
-        pipeline = build_pipeline(pipeline_name, BuildOptions())
-        result = run_local(pipeline, pipeline_arguments(recipe, pipeline), home.artifacts, home.cache, log, listen)
+        arguments = pipeline_arguments(recipe, pipeline)  # the sources are known by now
+        result = run_local(pipeline, arguments, home.artifacts, home.cache, log, listen)
     answers = read_answers(result.outputs)
     reports = {
         name: Path(artifact.uri)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,8 +70,18 @@ def link_folder(source: Path, target: Path) -> None:
             shutil.copy2(real, place)
 
 
-def download_model(name: str, revision: str, token: str | None) -> Path:
-    """Fetch a hub model's files (or find them in the hub's cache) and return their folder.
+def check_base(recipe: TrainingRecipe, token: str | None = None) -> None:
+    """Raise ModelError if the base model cannot be had: asked before a run, so that hours of work do not end there."""
+    if recipe.base_model == SEEDLING:
+        return
+    if not is_local(recipe.base_model):
+        download_model(recipe.base_model, recipe.base_revision, token, ("config.json",))
+    elif not (Path(recipe.base_model).expanduser() / "config.json").is_file():
+        raise ModelError(f"{recipe.base_model} holds no config.json", "give the folder that save_pretrained wrote")
+
+
+def download_model(name: str, revision: str, token: str | None, wanted: Sequence[str] = WANTED) -> Path:
+    """Fetch a hub model's `wanted` files (or find them in the hub's cache) and return their folder.
 
     Raises ModelError that says whether the hub could not be reached, the model is gated, or does not exist.
     """
@@ -84,10 +95,10 @@ def download_model(name: str, revision: str, token: str | None) -> Path:
         RevisionNotFoundError,
     )
 
-    report(f"fetching {name} from the hub (or its cache)")
+    report(f"fetching {', '.join(wanted) if len(wanted) == 1 else 'the files'} of {name} from the hub (or its cache)")
     try:
         return Path(
-            snapshot_download(name, revision=revision or None, token=token, allow_patterns=list(WANTED), max_workers=4)
+            snapshot_download(name, revision=revision or None, token=token, allow_patterns=list(wanted), max_workers=4)
         )
     except GatedRepoError as error:
         remedy = "accept its licence on its hub page, and set HF_TOKEN to a token of that account"
