@@ -98,7 +98,8 @@ def describe_units(units: list[Unit], shares: Numbers, sizes: Numbers) -> dict[s
     links = np.array([u.link_tokens / len(u.tokens) for u in units])
     columns: dict[str, Numbers] = {
         "t": t, "r": r, "tr": t * r, "t_only": t * (1 - r), "r_only": r * (1 - t),
-        "logn": np.log1p(sizes), "link": links, "linkfull": (links > 0.8).astype(float), "short": (sizes < 4).astype(float),
+        "logn": np.log1p(sizes), "link": links,
+        "linkfull": (links > 0.8).astype(float), "short": (sizes < 4).astype(float),
         "before": np.where(places < begin, (begin - places) / count, 0.0),
         "after": np.where(places > end, (places - end) / count, 0.0),
         "nbp": before, "nbn": after, "nb_min": np.minimum(before, after),

@@ -130,6 +130,11 @@ class Fetcher:
                     continue
             raise
 
+    async def wait_until_closed(self, url: str) -> None:
+        """Wait until the circuit breaker of a URL's host lets requests through again."""
+        host = self._host(urlsplit(url).netloc)
+        await asyncio.sleep(max(0.0, host.open_until - time.monotonic()))
+
     async def _follow(
         self, url: str, state: Mapping[str, Any] | None, headers: Mapping[str, str] | None, max_bytes: int
     ) -> Response:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from protego import Protego
 
 FAILURES_TO_OPEN = 5
-OPEN_SECONDS = 60.0
+OPEN_SECONDS = 10.0
 MAX_CRAWL_DELAY_SECONDS = 10.0
 CONCURRENT_REQUESTS = 8
 
@@ -57,3 +57,4 @@ class Host:
         self.failures += 1
         if self.failures >= FAILURES_TO_OPEN:
             self.open_until = time.monotonic() + OPEN_SECONDS
+            self.failures = FAILURES_TO_OPEN - 2  # half open afterwards: two more in a row open it again

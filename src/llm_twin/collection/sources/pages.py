@@ -13,6 +13,7 @@ from llm_twin.collection.sources.context import Context
 from llm_twin.documents import Platform
 
 CONCURRENT_PAGES = 16
+MAX_PASSES = 3  # pages that an open circuit breaker kept us from are asked for again
 GONE_REASONS = ("http-404", "http-410")
 
 # What bot checks say, in the first bytes of a page with status 200. Each phrase is one of the checks' own.
@@ -56,7 +57,29 @@ async def fetch_pages(
     `hints` are what a feed says of a URL; `optional` URLs may turn out to be no articles.
     """
     hints, fallback_html = hints or {}, fallback_html or {}
-    queue = iter(list(dict.fromkeys(urls))[: context.max_pages])
+    waiting = list(dict.fromkeys(urls))[: context.max_pages]
+    for attempt in range(MAX_PASSES):
+        deferred: list[str] = []
+        async for event in _fetch_pass(waiting, context, platform, hints, fallback_html, optional):
+            if isinstance(event, Failure) and event.reason == "circuit-open" and attempt < MAX_PASSES - 1:
+                deferred.append(event.url)
+            else:
+                yield event
+        if not deferred:
+            return
+        await context.fetcher.wait_until_closed(deferred[0])
+        waiting = deferred
+
+
+async def _fetch_pass(
+    urls: Sequence[str],
+    context: Context,
+    platform: Platform,
+    hints: Mapping[str, Mapping[str, Any]],
+    fallback_html: Mapping[str, str],
+    optional: frozenset[str],
+) -> AsyncIterator[Event]:
+    queue = iter(urls)
     pending: set[asyncio.Task[Event]] = set()
     try:
         while True:
