@@ -1,0 +1,118 @@
+"""The voice score on text that is always there: the documentation of two installed packages as two authors."""
+
+import random
+from collections import defaultdict
+
+import numpy as np
+import pytest
+
+from llm_twin.errors import InputError
+from llm_twin.evaluation.voice.background import load_shipped_background
+from llm_twin.evaluation.voice.guards import fit_guards
+from llm_twin.evaluation.voice.prose import cut_pieces, extract_prose
+from llm_twin.evaluation.voice.scorer import fit_voice
+from llm_twin.evaluation.voice.verdict import judge_voice
+from llm_twin.training.corpus import read_corpus
+
+WORDS = 50
+
+
+def read_documents(package, count=14):
+    passages = [p for passage in read_corpus([package], 9000).passages for p in extract_prose(passage.text)]
+    size = len(passages) // count
+    return {f"{package}{n}": passages[n * size : (n + 1) * size] for n in range(count)}
+
+
+def stitch(texts, words, choice):
+    """Markov text of order one."""
+    follows = defaultdict(list)
+    for text in texts:
+        tokens = text.split()
+        for first, second in zip(tokens, tokens[1:], strict=False):
+            follows[first].append(second)
+    word, out = choice.choice(list(follows)), []
+    while len(out) < words:
+        out.append(word)
+        word = choice.choice(follows[word]) if follows[word] else choice.choice(list(follows))
+    return " ".join(out)
+
+
+@pytest.fixture(scope="module")
+def author():
+    return read_documents("setuptools")
+
+
+@pytest.fixture(scope="module")
+def fitted(author):
+    training = dict(list(author.items())[:10])
+    return fit_voice(training, load_shipped_background(WORDS)), fit_guards(training, WORDS), training
+
+
+@pytest.fixture(scope="module")
+def unseen(author):
+    pieces = [piece for text in list(author.values())[10:] for piece in cut_pieces(text, WORDS)]
+    return {f"p{n}": piece for n, piece in enumerate(pieces[:30])}
+
+
+def test_the_scale_is_that_of_the_definition(fitted):
+    scorer = fitted[0]
+    assert np.mean(list(scorer.self_documents.values())) == pytest.approx(100)
+    assert np.mean(list(scorer.others.values())) == pytest.approx(0)
+    assert scorer.documents == 10 and not scorer.model_class
+
+
+def test_the_authors_unseen_text_scores_far_above_anothers(fitted, unseen):
+    scorer = fitted[0]
+    own = scorer.score(list(unseen.values()))
+    other = scorer.score([p for text in read_documents("flask", 5).values() for p in cut_pieces(text, WORDS)])
+    assert own.mean() > 50 > other.mean()
+    above = (own[:, None] > other[None, :]).mean()
+    assert above > 0.75
+
+
+def test_texts_that_fool_the_score_do_not_pass_the_verdict(fitted, unseen):
+    scorer, guards, training = fitted
+    choice = random.Random(1)
+    flat = ["\n".join(text) for text in training.values()]
+    fakes = {
+        "copied": [piece for text in training.values() for piece in cut_pieces(text, WORDS)][:30],
+        "shuffled": [" ".join(choice.sample(t.split(), WORDS)) for t in unseen.values()],
+        "stitched": [stitch(flat, WORDS, choice) for _ in range(30)],
+    }
+    honest = judge_voice(unseen, scorer, guards)
+    assert honest.passes, honest.reasons
+    for name, texts in fakes.items():
+        verdict = judge_voice({f"p{n}": text for n, text in enumerate(texts)}, scorer, guards)
+        assert not verdict.passes, name
+        assert any("guard" in reason for reason in verdict.reasons), name
+
+
+def test_the_base_models_own_texts_join_the_background(author, fitted):
+    generic = ["It is important to note that there are many ways to do this. In conclusion, it depends. " * 6] * 8
+    with_model = fit_voice(fitted[2], load_shipped_background(WORDS), generic)
+    assert with_model.model_class
+    assert with_model.score(cut_pieces([generic[0]], WORDS)).mean() < 20
+
+
+def test_the_same_twice_to_the_last_digit(fitted, unseen):
+    scorer, _, training = fitted
+    again = fit_voice(training, load_shipped_background(WORDS))
+    assert (again.score(list(unseen.values())) == scorer.score(list(unseen.values()))).all()
+
+
+def test_too_little_to_say_anything_is_said_with_what_would_be_enough(author):
+    few = dict(list(author.items())[:3])
+    with pytest.raises(InputError, match="3 documents .* would do") as caught:
+        fit_voice(few | {"stub": ["Too short."]}, load_shipped_background(WORDS))
+    assert "1 documents are too short" in str(caught.value)
+
+
+def test_the_features_that_drive_it_are_named(fitted, unseen):
+    shouting = {key: text.replace(",", "!").replace(" the ", " ") for key, text in unseen.items()}
+    verdict = judge_voice(shouting, fitted[0], fitted[1])
+    assert {"mark !", "“the”", "mark ,"} & {driver.feature for driver in verdict.drivers}
+
+
+def test_a_single_text_or_none_is_not_a_measurement(fitted):
+    verdict = judge_voice({"a": "far too short"}, fitted[0], fitted[1])
+    assert verdict.score is None and verdict.too_short == 1 and "too few texts" in verdict.reasons[0]
