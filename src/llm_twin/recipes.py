@@ -106,7 +106,8 @@ class RetrievalRecipe(Section):
 
 
 class LlmRecipe(Section):
-    """How much an OpenAI-compatible endpoint may be asked; where it is, and its key, is in the environment."""
+    """How much an OpenAI-compatible endpoint may be asked; where it is, and its key, is in the
+    environment."""
 
     concurrency: int = Field(default=4, ge=1, le=256)
     timeout_seconds: float = Field(default=60, gt=0)
@@ -279,6 +280,17 @@ class EvaluationRecipe(Section):
     gate: GateRecipe = GateRecipe()
 
 
+class GuardrailsRecipe(Section):
+    """Guards around an answer; each can be switched off."""
+
+    injection: bool = Field(default=True, description="refuse questions that try to give the model other orders")
+    pii: bool = Field(default=True, description="mask personal data in questions")
+    toxicity: bool = True
+    documents: bool = Field(default=True, description="blank orders to a model out of retrieved text")
+    output: bool = Field(default=True, description="mask personal data and secrets, stop abuse, in what is written")
+    max_question_characters: int = Field(default=8000, ge=1)
+
+
 class ServingRecipe(Section):
     """Serving: how a question becomes an answer with sources."""
 
@@ -287,6 +299,7 @@ class ServingRecipe(Section):
     temperature: float = Field(default=0.0, ge=0, le=2)
     min_support: float = Field(default=0.6, ge=0, le=1, description="below it a sentence counts as unsupported")
     min_relevance: float = Field(default=0.25, ge=-1, le=1, description="best source below it: refuse")
+    guardrails: GuardrailsRecipe = GuardrailsRecipe()
     min_supported_share: float = Field(
         default=0.5, ge=0, le=1, description="of an answer's sentences; below it the author is quoted instead"
     )
@@ -317,7 +330,8 @@ class Recipe(Section):
 
 
 def load_recipe(path: Path) -> Recipe:
-    """Read and validate a recipe file. Raises RecipeError that names the key, the file and a likely spelling."""
+    """Read and validate a recipe file. Raises RecipeError that names the key, the file and a likely
+    spelling."""
     recipe = parse_recipe(_read_mapping(path, "a recipe begins with `name:` and `author:`"), str(path))
     sources = [_anchor(source, path.parent) for source in recipe.collection.sources]
     return recipe.model_copy(update={"collection": recipe.collection.model_copy(update={"sources": sources})})

@@ -14,12 +14,16 @@ if TYPE_CHECKING:
     from llm_twin.serving.probe import Served
 
 STATE_FILE = "serve.json"
+KEYS_FILE = "keys.json"
+
+keys = typer.Typer(help="Access keys of the server: needed to listen wider than loopback.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command("serve")(serve)
     app.command("ask")(ask)
+    app.add_typer(keys, name="keys")
 
 
 def serve(
@@ -40,7 +44,7 @@ def serve(
     ended = threading.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: ended.set())
-    with _served(author, host, port, threads) as served:
+    with _served(author, host, port, threads, with_keys=True) as served:
         state = _home().run / STATE_FILE
         state.write_text(json.dumps({"url": served.url, "pid": os.getpid()}))
         try:
@@ -88,6 +92,52 @@ def ask(
     _print_answer(answer, as_json)
 
 
+@keys.command("add")
+def add_key(
+    name: str = typer.Argument(..., help="Whose key it is, for the list."),
+    twin: list[str] = typer.Option([], help="Only these twins (model names); default: all."),
+    admin: bool = typer.Option(False, help="May also manage the server."),
+    per_minute: int = typer.Option(120, help="Requests a minute."),
+    per_day: int = typer.Option(20_000, help="Requests a day."),
+) -> None:
+    """Make a key and print it once; a running server takes it within a second.
+
+    Example: `twin keys add reader --twin odalys-fenwick`
+    """
+    from llm_twin.serving.access import make_key, read_keys, write_keys
+
+    path = _home().root / KEYS_FILE
+    scopes = ["ask", "admin"] if admin else ["ask"]
+    shown, kept = make_key(name, twin or None, scopes, per_minute, per_day)
+    write_keys(path, [*read_keys(path), kept])
+    print(shown)
+
+
+@keys.command("list")
+def list_keys() -> None:
+    """List the keys: id, name, twins, limits; never the secrets."""
+    from llm_twin.serving.access import read_keys
+
+    for key in read_keys(_home().root / KEYS_FILE):
+        twins = ", ".join(key.twins) if key.twins else "all twins"
+        print(f"{key.id}  {key.name}  {twins}  {key.per_minute}/min  {key.per_day}/day  {' '.join(key.scopes)}")
+
+
+@keys.command("revoke")
+def revoke_key(key_id: str = typer.Argument(..., help="The id that `twin keys list` shows.")) -> None:
+    """Take a key back; a running server refuses it within a second."""
+    from llm_twin.errors import InputError
+    from llm_twin.serving.access import read_keys, write_keys
+
+    path = _home().root / KEYS_FILE
+    known = read_keys(path)
+    left = [key for key in known if key.id != key_id]
+    if len(left) == len(known):
+        raise InputError(f"no key {key_id!r}", "see `twin keys list`")
+    write_keys(path, left)
+    print(f"revoked {key_id}")
+
+
 def _print_answer(answer: Answer, as_json: bool) -> None:
     if as_json:
         print(answer.model_dump_json(indent=1))
@@ -110,10 +160,11 @@ def _home() -> Any:
 
 
 @contextmanager
-def _served(authors: list[str], host: str, port: int, threads: int) -> Iterator[Served]:
+def _served(authors: list[str], host: str, port: int, threads: int, with_keys: bool = False) -> Iterator[Served]:
     """The twins of this home, up with the services they need."""
     from llm_twin.errors import InputError
     from llm_twin.local.services import can_connect, local_services
+    from llm_twin.serving.access import check_binding
     from llm_twin.serving.probe import serve_twins
     from llm_twin.serving.twins import plan_serving, read_twin_files
     from llm_twin.settings import RegistrySettings
@@ -125,6 +176,8 @@ def _served(authors: list[str], host: str, port: int, threads: int) -> Iterator[
     if port and can_connect(port):
         raise InputError(f"port {port} is in use", "give another with --port, or 0 for a free one")
     twins, base, adapters = plan_serving(files)
+    keys_file = home.root / KEYS_FILE
+    check_binding(host, keys_file)
     for part in [base, *adapters.values()]:
         if not Path(part).is_dir():
             raise InputError(f"the model folder {part} is gone", "build the twin again with `twin run`")
@@ -141,6 +194,7 @@ def _served(authors: list[str], host: str, port: int, threads: int) -> Iterator[
             host=host,
             port=port,
             threads=threads,
+            transformer_arguments=["--keys", str(keys_file)] if with_keys else [],
         ) as served,
     ):
         yield served

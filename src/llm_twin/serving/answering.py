@@ -15,12 +15,13 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from llm_twin.documents import Answer, AnswerSentence, Chunk, Citation
 from llm_twin.prompts import render_prompt
+from llm_twin.serving.guardrails import Guards
 from llm_twin.serving.predictor_client import Draft, PredictorClient, PredictorError
 from llm_twin.serving.twins import Twin
 from llm_twin.support import check_support, extract_answer, split_sentences
@@ -64,9 +65,18 @@ class Parts:
     retrieve: Callable[[str, Twin, int | None], list[Source]] | None
     encoder: Encodes | None
     pool: Executor
-    record: Callable[[TraceRecord], object] = lambda trace: None
+    record: Callable[[TraceRecord], Any] = lambda trace: None
     context_tokens: int = 0  # of the predictor's model; 0: not known
     clock: Callable[[], float] = time.perf_counter
+    _guards: dict[str, Guards] = field(default_factory=dict)
+
+    def guards_of(self, twin: Twin) -> Guards | None:
+        """The twin's guards; none where answers pass through without retrieval."""
+        if self.encoder is None:
+            return None
+        if twin.name not in self._guards:
+            self._guards[twin.name] = Guards(twin.serving.guardrails, self.encoder)
+        return self._guards[twin.name]
 
 
 @dataclass
@@ -108,19 +118,36 @@ class timed:
 async def prepare(asked: Asked, twin: Twin, parts: Parts) -> Prepared:
     """Retrieve and write the prompt; `refusal` is set when nothing relevant was found."""
     prepared = Prepared(asked, twin, new_trace_id(), parts.clock(), datetime.now(UTC))
+    loop = asyncio.get_running_loop()
+    guards = parts.guards_of(twin)
+    if guards is not None:
+        with timed(prepared, "guard_input", parts.clock):
+            verdict = await loop.run_in_executor(parts.pool, guards.check_input, asked.question, twin.author.name)
+        prepared.asked = asked = replace(asked, question=verdict.text)
+        if verdict.refusal:
+            prepared.refusal = verdict.refusal
+            prepared.notes.append(f"guard: {verdict.guard}")
+            return prepared
     if parts.retrieve is not None:
-        loop = asyncio.get_running_loop()
         with timed(prepared, "retrieve", parts.clock):
             prepared.sources = await loop.run_in_executor(parts.pool, parts.retrieve, asked.question, twin, asked.top_k)
         if best_relevance(prepared.sources) < twin.serving.min_relevance:
             prepared.refusal = f"{twin.author.name} has not written about this, as far as I can find."
             return prepared
+        if guards is not None:
+            with timed(prepared, "guard_documents", parts.clock):
+                prepared.sources = await loop.run_in_executor(parts.pool, clean_sources, prepared.sources, guards)
     budget = 0
     if parts.context_tokens:
         room = parts.context_tokens - min(twin.serving.max_new_tokens, parts.context_tokens // 3)
         budget = int(room * CHARACTERS_PER_TOKEN)
     prepared.messages = write_messages(asked, twin, prepared.chunks, budget)
     return prepared
+
+
+def clean_sources(sources: Sequence[Source], guards: Guards) -> list[Source]:
+    """The sources without sentences that give orders to a model."""
+    return [replace(source, chunk=guards.clean_chunk(source.chunk)) for source in sources]
 
 
 def best_relevance(sources: Sequence[Source]) -> float:
@@ -188,18 +215,24 @@ async def conclude(prepared: Prepared, text: str | None, parts: Parts) -> Answer
         status, sentences = ("generated" if text else "refused"), []
     else:
         with timed(prepared, "check", parts.clock):
-            status, sentences = await loop.run_in_executor(parts.pool, judge, prepared, text, parts.encoder)
-    shown = text or "" if status == "generated" else " ".join(s.text for s in sentences)
+            guards = parts.guards_of(prepared.twin)
+            status, sentences = await loop.run_in_executor(parts.pool, judge, prepared, text, parts.encoder, guards)
+    shown = " ".join(s.text for s in sentences) if sentences else text or ""
     return finish(prepared, status, shown.strip(), sentences, parts)
 
 
-def judge(prepared: Prepared, text: str | None, encoder: Encodes) -> tuple[Status, list[AnswerSentence]]:
+def judge(
+    prepared: Prepared, text: str | None, encoder: Encodes, guards: Guards | None = None
+) -> tuple[Status, list[AnswerSentence]]:
     """The answer's status and sentences: the model's where the sources support them, or the author's own."""
     serving = prepared.twin.serving
     chunks = prepared.chunks
     said = [sentence.text for sentence in split_sentences(text or "")]
     if said:
         checked = check_support(said, chunks, encoder, serving.min_support)
+        if guards is not None:
+            quoted = "\n".join(chunk.text for chunk in chunks)
+            checked = [guards.check_output(sentence, quoted) for sentence in checked]
         share = sum(sentence.supported for sentence in checked) / len(checked)
         if share >= serving.min_supported_share:
             return "generated", checked

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import orjson
 
 from llm_twin.errors import InputError, TwinError
+from llm_twin.serving.access import Gatekeeper
 from llm_twin.serving.http import Call, Disconnected, HttpError, Receive, Scope, Send
+from llm_twin.serving.metrics import observe_request
 
 logger = logging.getLogger("llm_twin.serving")
 
@@ -46,8 +49,12 @@ class Route:
 class Front:
     """The ASGI application: our routes, then KServe's."""
 
-    def __init__(self, routes: list[Route], inner: Any) -> None:
+    def __init__(
+        self, routes: list[Route], inner: Any, gatekeeper: Gatekeeper | None = None, origins: Sequence[str] = ()
+    ) -> None:
         self.inner = inner
+        self.gatekeeper = gatekeeper or Gatekeeper()
+        self.origins = frozenset(origins)
         self.fixed = {(r.method, r.path): r for r in routes if "{" not in r.path}
         self.patterns = [(r.method, r.pattern, r) for r in routes if "{" in r.path]
         self.routes = routes
@@ -65,6 +72,7 @@ class Front:
         call.request_id = given if _REQUEST_ID.match(given) else uuid.uuid4().hex
         route = self._find(call)
         self.in_flight += 1
+        begun = time.monotonic()
         try:
             if route is None and call.path == "/openapi.json":
                 await call.send_bytes(200, b"application/json", self._describe())
@@ -83,6 +91,24 @@ class Front:
             await _answer_error(call, route, HttpError(503, error.message, code="unavailable", retry_after=5))
         finally:
             self.in_flight -= 1
+            if route is not None:  # KServe counts its own
+                observe_request(route.path, call.status, time.monotonic() - begun)
+
+    async def _is_preflight(self, call: Call) -> bool:
+        """Answer a browser's CORS question; let allowed origins read what follows."""
+        origin = call.header(b"origin")
+        if origin not in self.origins:
+            return False
+        call.sent_headers += [(b"access-control-allow-origin", origin.encode()), (b"vary", b"origin")]
+        if call.method != "OPTIONS" or not call.header(b"access-control-request-method"):
+            return False
+        call.sent_headers += [
+            (b"access-control-allow-methods", b"GET, POST"),
+            (b"access-control-allow-headers", b"authorization, content-type, x-request-id"),
+            (b"access-control-max-age", b"600"),
+        ]
+        await call.send_bytes(204, b"text/plain", b"")
+        return True
 
     def _describe(self) -> bytes:
         """The OpenAPI document, made once, when KServe has added its routes."""
@@ -101,6 +127,18 @@ class Front:
                 call.parameters = match.groupdict()
                 return route
         return None
+
+
+def _scope_of_inner(call: Call) -> str:
+    """What a route of KServe's needs: health is open, the repository is for administrators."""
+    if call.path.startswith("/v2/health") or (call.method == "GET" and call.path.endswith("/ready")):
+        return ""
+    return "admin" if call.path.startswith("/v2/repository") else "ask"
+
+
+def _address(scope: Scope) -> str:
+    client = scope.get("client")
+    return str(client[0]) if client else ""
 
 
 async def _answer_error(call: Call, route: Route | None, error: HttpError) -> None:

@@ -128,6 +128,11 @@ class Gate:
                     serving.min_support,
                 )
             )[0]
+        guards = self.parts.guards_of(self.prepared.twin)
+        if guards is not None:
+            kept = guards.check_output(judged, "\n".join(chunk.text for chunk in self.prepared.chunks))
+            raw = raw.replace(judged.text, kept.text)
+            judged = kept
         self.seen += 1
         self.supported += judged.supported
         self.held.append((raw, judged))

@@ -19,9 +19,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from llm_twin.errors import TwinError
+from llm_twin.serving.access import Gatekeeper, check_binding
 from llm_twin.serving.answering import Parts
 from llm_twin.serving.front import Front
 from llm_twin.serving.kserve_server import make_model, serve
+from llm_twin.serving.metrics import counted
 from llm_twin.serving.predictor_client import PredictorClient
 from llm_twin.serving.retrieving import RememberingEncoder, make_retrieve
 from llm_twin.serving.routes import list_routes
@@ -40,8 +42,16 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--model_name", help="the InferenceService's name; the configuration names the twins")
     parser.add_argument("--predictor_host", help="instead of the configuration's predictor")
     parser.add_argument("--http_port", type=int, dest="port", help="the same as --port")
+    parser.add_argument("--keys", type=Path, help="file of access keys, as `twin keys` writes it")
+    parser.add_argument(
+        "--behind-gateway", action="store_true", help="only an authenticating gateway can reach this server"
+    )
+    parser.add_argument("--max-in-flight", type=int, default=256, help="more get 503 at once")
+    parser.add_argument("--per-minute", type=int, default=6000, help="requests by address, where no keys are needed")
+    parser.add_argument("--cors-origin", action="append", default=[], help="a web origin that may ask")
     options = parser.parse_args(arguments)
     try:
+        check_binding(options.host, options.keys, options.behind_gateway)
         config = at_release(read_server_config(options.config), options.predictor_host, dict(os.environ))
         parts, recorder = build_parts(config)
         service = Service(config.twins, parts)
@@ -51,13 +61,15 @@ def main(arguments: list[str] | None = None) -> None:
     for name in service.twins:
         service.models[name] = make_model(name, _handler(service, name), _readiness(service))
 
+    gatekeeper = Gatekeeper(options.keys, options.per_minute, options.max_in_flight)
+
     def stop() -> None:
         service.stopping = True
 
     print(json.dumps({"url": f"http://{options.host}:{options.port}", "pid": os.getpid()}), flush=True)
     serve(
         list(service.models.values()),
-        lambda app: Front(list_routes(service), app),
+        lambda app: Front(list_routes(service), app, gatekeeper, options.cors_origin),
         host=options.host,
         port=options.port,
         predictor_host=urlsplit(config.predictor).netloc,
@@ -95,6 +107,7 @@ def build_parts(config: ServerConfig) -> tuple[Parts, Any]:
 
         recorder = start_tracing(config.tracking_uri)
         parts.record = recorder.record
+    parts.record = counted(parts.record)
     return parts, recorder
 
 

@@ -60,7 +60,9 @@ def test_kserves_own_client_speaks_v1_and_v2(served):
     async def ask():
         v2 = InferenceRESTClient(RESTConfig(protocol="v2", timeout=60))
         tensor = InferInput("question", [2], "BYTES", [QUESTION, small.FACTS[1][0]])
-        answered = await v2.infer(served.url, InferRequest(model_name="ada-quill", infer_inputs=[tensor]))
+        answered = await v2.infer(
+            served.url, InferRequest(model_name="ada-quill", infer_inputs=[tensor]), model_name="ada-quill"
+        )
         live, ready = await v2.is_server_live(served.url), await v2.is_model_ready(served.url, "ada-quill")
         v1 = InferenceRESTClient(RESTConfig(protocol="v1", timeout=60))
         old = await v1.infer(served.url, {"instances": [QUESTION]}, model_name="ada-quill")

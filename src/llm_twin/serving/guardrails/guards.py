@@ -1,0 +1,100 @@
+# ruff: noqa: E501 - a pattern broken over more lines is harder to read than a long one
+"""The guards around an answer: what comes in, what was retrieved, what goes out."""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from llm_twin.documents import AnswerSentence, Chunk
+from llm_twin.privacy.masking import find_pii, mask_pii
+from llm_twin.recipes import GuardrailsRecipe
+from llm_twin.serving.guardrails.injection import InjectionDetector
+from llm_twin.support.check import Encodes
+
+REMEMBERED = 5_000  # chunks whose verdict is kept
+
+# A short list of what is never part of a fair question or of a published essay. A classifier from the hub
+# can be configured in its place; a list knows words, not meaning.
+_TOXIC = re.compile(
+    r"\b(?:kill yourself|kys|i(?:'ll| will| am going to) (?:kill|murder|rape|stab|shoot) (?:you|him|her|them)"
+    r"|you (?:should|must|deserve to) (?:die|be (?:killed|shot|raped|hanged))|subhumans?|untermensch\w*|gas the \w+"
+    r"|(?:stupid|filthy|worthless|disgusting|fucking) (?:bitch|whore|slut|cunt|retards?|faggots?|jews?|muslims?|immigrants?|women)"
+    r"|go (?:hang|drown|shoot) yourself)\b",
+    re.I,
+)  # fmt: skip
+_IS_A_PERSON = re.compile(
+    r"\bI(?:'m| am) (?:really |truly |in fact )?(?:a (?:real )?(?:human|person)\b|not an? (?:ai|model|machine|language model))",
+    re.I,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a guard says of a question: the text to go on with, or why it is refused (`guard` names which)."""
+
+    text: str
+    refusal: str = ""
+    guard: str = ""
+
+
+@dataclass
+class Guards:
+    """Guards by recipe; `toxic` may be a classifier: text → probability."""
+
+    recipe: GuardrailsRecipe = field(default_factory=GuardrailsRecipe)
+    encoder: Encodes | None = None
+    toxic: Callable[[str], float] = lambda text: float(bool(_TOXIC.search(text)))
+    _verdicts: OrderedDict[str, Chunk] = field(default_factory=OrderedDict)
+
+    def __post_init__(self) -> None:
+        self.detector = InjectionDetector(self.encoder)
+
+    def check_input(self, question: str, author: str) -> Verdict:
+        """Judge a question before anything is done with it; personal data in it is masked."""
+        if len(question) > self.recipe.max_question_characters:
+            limit = self.recipe.max_question_characters
+            return Verdict(question, f"A question may have at most {limit:,} characters.", "length")
+        if self.recipe.injection and self.detector.judge(question).attack:
+            return Verdict(
+                question,
+                f"I answer questions about what {author} has published. This reads like an attempt to give me other "
+                "orders, and I do not follow those.",
+                "injection",
+            )
+        if self.recipe.toxicity and self.toxic(question) >= 0.5:
+            return Verdict(question, "I do not answer threats and abuse.", "toxicity")
+        return Verdict(mask_pii(question).text if self.recipe.pii else question)
+
+    def clean_chunk(self, chunk: Chunk) -> Chunk:
+        """The chunk with sentences that give orders to a model blanked out, so that every other span stays
+        exact.
+
+        What stands in a document is data: such a sentence reaches neither the prompt nor an extract.
+        """
+        if not self.recipe.documents:
+            return chunk
+        key = f"{chunk.chunk_id}:{hash(chunk.text)}"
+        if key not in self._verdicts:
+            text = chunk.text
+            for start, end in self.detector.judge(text, "document").spans:
+                text = text[:start] + re.sub(r"\S", " ", text[start:end]) + text[end:]
+            self._verdicts[key] = chunk if text == chunk.text else chunk.model_copy(update={"text": text})
+            while len(self._verdicts) > REMEMBERED:
+                self._verdicts.popitem(last=False)
+        return self._verdicts[key]
+
+    def check_output(self, sentence: AnswerSentence, sources: str) -> AnswerSentence:
+        """A sentence of the model as it may go out: personal data and secrets that the sources do not have
+        are masked; abuse, and the claim to be a person, count as unsupported."""
+        text = sentence.text
+        if self.recipe.output:
+            for finding in reversed(find_pii(text)):
+                if text[finding.start : finding.end] not in sources:
+                    text = f"{text[: finding.start]}[{finding.kind}]{text[finding.end :]}"
+            bad = bool(_IS_A_PERSON.search(text)) or (self.recipe.toxicity and self.toxic(text) >= 0.5)
+            if bad:
+                return AnswerSentence(text=text, supported=False)
+        return sentence if text == sentence.text else sentence.model_copy(update={"text": text})
