@@ -24,7 +24,7 @@ from llm_twin.training.samples import training_instructions
 
 CALIBRATION_TOKENS = 2048  # of one passage: longer ones cost memory and gain nothing
 WORKER = Path(worker.__file__)
-REMEDY = "run `make quantize-env`, or set LLM_TWIN_QUANTIZE_PYTHON to the interpreter of an environment with gptqmodel"
+REMEDY = "run `make install`, or set LLM_TWIN_QUANTIZE_PYTHON to the interpreter of an environment with gptqmodel"
 
 
 def quantize_model(

@@ -52,6 +52,19 @@ def reward_margins(
     return [rewards[i] - rewards[i + 1] for i in range(0, len(rewards), 2)]
 
 
+def answer_log_probabilities(
+    model: Any, tokenizer: Any, pairs: Sequence[tuple[str, str]], max_length: int, batch_size: int = 8
+) -> list[tuple[float, int]]:
+    """For each (instruction, answer): the answer's summed log-probability, and its tokens."""
+    rows = [_encode(tokenizer, instruction, answer, max_length) for instruction, answer in pairs]
+    found = []
+    for start in range(0, len(rows), batch_size):
+        batch = rows[start : start + batch_size]
+        totals = _log_probabilities(model, tokenizer, batch)
+        found += [(total, len(ids) - begin) for total, (ids, begin) in zip(totals, batch, strict=True)]
+    return found
+
+
 @contextlib.contextmanager
 def reference_adapter(model: Any) -> Any:
     """Run `model` as the reference: with its adapter `ref`, or without adapters."""

@@ -112,9 +112,10 @@ def build_trainer(
         processing_class=tokenizer,
         peft_config=None if recipe.method == "full" else loop.lora_config(recipe),
     )
-    if recipe.early_stopping and validation:
-        from transformers import EarlyStoppingCallback
+    from transformers import EarlyStoppingCallback, PrinterCallback
 
+    trainer.remove_callback(PrinterCallback)
+    if recipe.early_stopping and validation:
         trainer.add_callback(EarlyStoppingCallback(recipe.early_stopping))
     return trainer
 

@@ -1,0 +1,114 @@
+"""SFT as the recipe runs it beside plain TRL defaults: useful tokens a second, and the loss on held-out samples.
+
+Both train the same model with the same LoRA, learning rate, batch size and number of epochs on the same samples;
+all else of the second is what `SFTConfig()` says. Useful tokens are those that the loss counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.trained import find_artifact
+
+DESCRIPTION = "SFT beside plain TRL defaults: useful tokens a second and held-out loss"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """--data, --base, --rounds, --epochs, --limit."""
+    parser.add_argument("--data", type=Path, help="samples folder (default: the newest of a run)")
+    parser.add_argument("--base", type=Path, help="base model folder (default: the newest of a run)")
+    parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds; the median ratio counts")
+    parser.add_argument("--epochs", type=float, default=1.0)
+    parser.add_argument("--limit", type=int, default=0, help="train on the first so many samples only")
+
+
+def run(args: argparse.Namespace) -> dict[str, float | int | str]:
+    """Interleaved rounds of both; returns speeds, their median ratio, and both held-out losses."""
+    from llm_twin.recipes import TrainingRecipe
+    from llm_twin.training.callbacks import quiet_libraries
+    from llm_twin.training.samples import instruction_samples, training_instructions
+
+    quiet_libraries()
+    data = find_artifact("samples", args.data, "instruction_train.jsonl")
+    base = find_artifact("base", args.base, "config.json")
+    train = training_instructions(data)[: args.limit or None]
+    held = instruction_samples(data, "validation") + instruction_samples(data, "test")
+    recipe = TrainingRecipe(lora_rank=32, lora_alpha=64, sft_learning_rate=3e-3, sft_epochs=args.epochs)
+    print(f"{len(train)} samples to train on, {len(held)} held out\n")
+    print(
+        f"{'round':>5}  {'ours, tokens/s':>15}  {'TRL, tokens/s':>14}  {'ratio':>6}  {'our loss':>9}  {'TRL loss':>9}"
+    )
+    rows = []
+    for number in range(1, args.rounds + 1):
+        pair = [train_once(kind, base, recipe, train, held) for kind in ("ours", "defaults")]
+        rows.append((pair[0][0], pair[1][0], pair[0][0] / pair[1][0], pair[0][1], pair[1][1]))
+        print(
+            f"{number:>5}  {rows[-1][0]:>15.0f}  {rows[-1][1]:>14.0f}  {rows[-1][2]:>6.2f}  {rows[-1][3]:>9.4f}  "
+            f"{rows[-1][4]:>9.4f}",
+            flush=True,
+        )
+    ours, theirs, ratios, our_losses, their_losses = (statistics.median(column) for column in zip(*rows, strict=True))
+    return {
+        "useful_tokens_per_second": round(ours, 1),
+        "trl_defaults_tokens_per_second": round(theirs, 1),
+        "ratio_to_trl_defaults": round(ratios, 3),
+        "heldout_loss": round(our_losses, 4),
+        "trl_defaults_heldout_loss": round(their_losses, 4),
+        "rounds": args.rounds,
+        "samples": len(train),
+    }
+
+
+def train_once(kind: str, base: Path, recipe: Any, train: list, held: list) -> tuple[float, float]:
+    """(useful tokens a second, mean held-out loss a token) of one run."""
+    from transformers import set_seed
+
+    from llm_twin.training import loop, sft
+    from llm_twin.training.base import load_tokenizer
+    from llm_twin.training.batching import use_sampler
+    from llm_twin.training.hardware import settle_hardware
+    from llm_twin.training.samples import conversations
+
+    tokenizer = load_tokenizer(base)
+    hardware = settle_hardware(recipe)
+    set_seed(recipe.seed)
+    model = loop.load_for_training(base, recipe, hardware)
+    with tempfile.TemporaryDirectory() as folder:
+        if kind == "ours":
+            trainer = sft.build_trainer(model, tokenizer, recipe, hardware, Path(folder), train, [])
+            use_sampler(trainer, hardware.batching == "length")
+        else:
+            from trl import SFTConfig, SFTTrainer
+
+            config = SFTConfig(
+                output_dir=folder, use_cpu=hardware.device == "cpu", bf16=hardware.precision == "bf16",
+                num_train_epochs=recipe.sft_epochs, learning_rate=recipe.sft_learning_rate,
+                report_to=[], disable_tqdm=True, logging_steps=10_000, seed=recipe.seed,
+            )  # fmt: skip
+            trainer = SFTTrainer(
+                model=model, args=config, train_dataset=conversations(train), processing_class=tokenizer,
+                peft_config=loop.lora_config(recipe),
+            )  # fmt: skip
+        from transformers import PrinterCallback
+
+        trainer.remove_callback(PrinterCallback)
+        useful = sft.count_tokens(trainer.train_dataset)["useful"] * recipe.sft_epochs
+        begun = time.perf_counter()
+        trainer.train()
+        seconds = time.perf_counter() - begun
+        return useful / seconds, heldout_loss(trainer.model, tokenizer, held, recipe.max_length)
+
+
+def heldout_loss(model: Any, tokenizer: Any, held: list, max_length: int) -> float:
+    """Nats a token of the held-out answers, the same computation for both."""
+    from llm_twin.training.rewards import answer_log_probabilities
+
+    model.eval()
+    pairs = [(sample.instruction, sample.output) for sample in held]
+    scored = answer_log_probabilities(model, tokenizer, pairs, max_length)
+    return -sum(total for total, _ in scored) / sum(count for _, count in scored)
