@@ -83,7 +83,15 @@ def _describe_section(section: type[BaseModel], path: str, lines: list[str]) -> 
         for long in ("typing.", "llm_twin.recipes."):
             type_name = type_name.replace(long, "")
         type_name = type_name.replace(" | ", " or ")
-        default = "required" if field.is_required() else f"`{json.dumps(field.get_default(call_default_factory=True))}`"
+        default = "required" if field.is_required() else f"`{_as_json(section, name)}`"
         lines.append(f"| `{name}` | {type_name} | {default} | {field.description or ''} |".replace("| |  |", "| | |"))
     for child, place in nested:
         _describe_section(child, place, lines)
+
+
+def _as_json(section: type[BaseModel], name: str) -> str:
+    """A field's default, as one would write it in a recipe."""
+    default = section.model_fields[name].get_default(call_default_factory=True)
+    return json.dumps(
+        default, default=lambda model: model.model_dump(mode="json", exclude_none=True), ensure_ascii=False
+    )

@@ -23,12 +23,12 @@ def ask_quantized(python: Path, model: Path, request: dict[str, Any]) -> tuple[l
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False)
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise ModelError(f"cannot run {python}: {error}", "run `make quantize-env`") from error
+            raise ModelError(f"cannot run {python}: {error}", "run `make install`") from error
         if done.returncode != 0 or not answered.is_file():
             last = (done.stderr.strip().splitlines() or ["it ended without a word"])[-1]
             raise ModelError(
                 f"the quantized model {model} cannot be measured: {last}",
-                "check the quantization environment: `make quantize-env`",
+                "check the quantization environment: `make install`",
             )
         response = json.loads(answered.read_text(encoding="utf-8"))
     return [(float(loss), int(count)) for loss, count in response["losses"]], response["texts"]

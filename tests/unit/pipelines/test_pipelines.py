@@ -1,0 +1,108 @@
+"""Every pipeline compiles, says what the recipe says, and keeps kfp's limits; the recipes' page is up to date."""
+
+import ast
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+import components
+from llm_twin.recipes import NodePool, load_recipe
+from pipelines.catalogue import (
+    NAMES,
+    build_pipeline,
+    describe_recipes,
+    find_recipe,
+    pipeline_arguments,
+    stages_of_steps,
+)
+from pipelines.kubeflow import compile_pipeline
+from pipelines.options import BuildOptions
+
+ROOT = Path(__file__).parents[3]
+GPU_STEPS = {"prepare-base", "train-sft", "train-dpo", "merge-adapter", "quantize-model", "evaluate-twin", "ask-twin"}
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("compiled")
+    pool = NodePool(node_selector={"pool": "gpu"}, shared_memory="8Gi", queue="authors")
+    specs = {}
+    for name in NAMES:
+        compile_pipeline(build_pipeline(name, BuildOptions(pool=pool, code_from_image=True)), folder / f"{name}.yaml")
+        text = (folder / f"{name}.yaml").read_text()
+        assert len(text) < 1_000_000, "a workflow's limit is 1.5 MiB in etcd"
+        specs[name] = list(yaml.safe_load_all(text))
+    return specs
+
+
+def test_a_pipeline_takes_the_sections_of_a_recipe(compiled) -> None:
+    recipe = load_recipe(find_recipe("sample"))
+    pipeline = build_pipeline("twin", BuildOptions(code_from_image=True))
+    arguments = pipeline_arguments(recipe, pipeline)
+    assert len(arguments) <= 10
+    assert set(arguments) == set(compiled["twin"][0]["root"]["inputDefinitions"]["parameters"])
+    assert all(len(json.dumps(value)) < 10_000 for value in arguments.values())
+    assert "null" not in json.dumps(arguments), "kfp takes no nulls"
+
+
+def test_gpu_steps_get_the_pool_and_others_do_not(compiled) -> None:
+    spec, platform = compiled["twin"]
+    executors = spec["deploymentSpec"]["executors"]
+    placed = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    for label, executor in executors.items():
+        step = label.removeprefix("exec-")
+        resources = executor["container"].get("resources", {})
+        if step in GPU_STEPS:
+            assert resources["accelerator"]["resourceType"] == "nvidia.com/gpu", step
+            assert placed[label]["nodeSelector"]["labels"] == {"pool": "gpu"}, step
+            assert placed[label]["podMetadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "authors"
+        else:
+            assert "accelerator" not in resources, step
+
+
+def test_only_steps_that_ask_the_world_are_never_cached(compiled) -> None:
+    def tasks(spec: dict) -> dict:
+        found = dict(spec["root"]["dag"]["tasks"])
+        for component in spec["components"].values():
+            found |= component.get("dag", {}).get("tasks", {})
+        return found
+
+    never = {
+        name
+        for name, task in tasks(compiled["twin"][0]).items()
+        if name in stages_of_steps() and not task.get("cachingOptions", {}).get("enableCache")
+    }
+    assert never == {"collect-documents", "index-chunks"}
+
+
+def test_the_digest_of_the_code_is_an_argument_of_every_cached_step_on_one_machine(tmp_path) -> None:
+    compile_pipeline(build_pipeline("features", BuildOptions()), tmp_path / "features.yaml")
+    tasks = yaml.safe_load((tmp_path / "features.yaml").read_text())["root"]["dag"]["tasks"]
+    codes = {
+        name: task["inputs"]["parameters"]["code"]["runtimeValue"]["constant"]
+        for name, task in tasks.items()
+        if task["cachingOptions"].get("enableCache")
+    }
+    assert set(codes) == {"clean-documents", "chunk-documents", "embed-chunks"}
+    assert all(len(code) == 32 for code in codes.values())
+    assert len(set(codes.values())) == 3, "each step counts the code that it reaches, not all"
+
+
+def test_components_are_thin() -> None:
+    for file in Path(components.__file__).parent.glob("*/*.py"):
+        if file.name == "__init__.py":
+            continue
+        tree = ast.parse(file.read_text())
+        functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+        assert [function.name for function in functions] == [file.stem], file
+        body = functions[0].end_lineno - functions[0].body[0].lineno + 1
+        assert body <= 30, f"{file} has {body} lines of body"
+        assert ast.get_docstring(functions[0])
+        assert "from __future__" not in file.read_text(), "kfp cannot read the types of artifacts then"
+
+
+def test_the_page_of_recipe_keys_is_up_to_date() -> None:
+    page = ROOT / "docs" / "recipes.md"
+    assert page.read_text(encoding="utf-8") == describe_recipes(), "run `python -m pipelines keys > docs/recipes.md`"
