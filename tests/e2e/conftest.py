@@ -13,7 +13,7 @@ import yaml
 from llm_twin.sample import site
 from pipelines.catalogue import find_recipe
 
-SMALLER = {"steps": 60, "max_words": 60_000, "packages": ["numpy"], "hidden_size": 96, "layers": 2, "heads": 4}
+SMALLER = {"steps": 60, "max_words": 60_000, "packages": ["numpy"], "hidden_size": 128, "layers": 2, "heads": 4}
 
 
 @dataclass
