@@ -38,12 +38,11 @@ EXCLUDES = (
     {"shadow", "knative"},
     {"gateway", "knative"},  # and Knative has its own way in
     {"autoscaling", "knative"},  # Knative scales by itself
-    {"scale-to-zero", "single-node"},
 )
 # In the order in which they must be listed: a component changes what stands before it.
 OPTIONS = (
-    "gateway", "tls", "canary", "shadow", "knative", "scale-to-zero", "canary-knative", "vllm", "adapters", "cpu",
-    "autoscaling", "spot-gpu", "kueue", "monitoring", "model-cache", "single-node",
+    "single-node", "gateway", "tls", "canary", "shadow", "knative", "scale-to-zero", "canary-knative", "vllm", "adapters", "cpu",
+    "autoscaling", "spot-gpu", "kueue", "monitoring", "model-cache",
 )  # fmt: skip
 # What these change, no other option changes (a test holds that): they are built alone and with the fullest mixes,
 # which stands for every mix.

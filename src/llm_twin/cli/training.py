@@ -116,11 +116,30 @@ def _print_comparison(tracking: str, references: list[str]) -> None:
 
 
 def plan(
-    model: str = typer.Argument(..., help="A folder, a config.json, a known name such as Llama-3.1-8B, or a hub id."),
+    model: str = typer.Argument("", help="A folder, a config.json, a known name such as Llama-3.1-8B, or a hub id."),
     tokens: int = typer.Option(2048, min=1, help="Tokens of one request, prompt and answer."),
     requests: int = typer.Option(8, min=1, help="Requests at once."),
+    rps: float = typer.Option(0.0, help="Requests a second at the peak: plans replicas, cost and autoscaling instead."),
+    gpu: str = typer.Option("l4", help="With --rps: the GPU of a replica."),
+    answer_tokens: int = typer.Option(256, min=1, help="With --rps: of a request's tokens, the answer's."),
+    prompt_rate: float = typer.Option(0.0, help="With --rps: prompt tokens a second, measured on one replica."),
+    answer_rate: float = typer.Option(0.0, help="With --rps: answer tokens a second, measured on one replica."),
+    cost_per_hour: float = typer.Option(0.0, help="With --rps: what a replica costs an hour."),
+    out: str = typer.Option("", help="With --rps: write the autoscaler's patch to this file."),
 ) -> None:
-    """What a model needs (weights, key-value cache, training), which GPUs it fits, and how to serve it. Offline."""
+    """What a model needs (weights, key-value cache, training), which GPUs it fits, and how to serve it. Offline.
+
+    With --rps: how many replicas a load needs, their cost, and when to add and take away.
+    """
+    if rps:
+        from llm_twin.cli.capacity import plan_replicas
+
+        plan_replicas(rps, tokens, answer_tokens, gpu, (prompt_rate, answer_rate, cost_per_hour), out)
+        return
+    if not model:
+        from llm_twin.errors import InputError
+
+        raise InputError("no model named", "`twin plan MODEL`, or `twin plan --rps N --tokens N --gpu NAME`")
     from llm_twin.settings import HubSettings
     from llm_twin.training.plan import find_config, make_plan
 

@@ -134,6 +134,14 @@ def test_the_canary_is_the_twin_under_another_name() -> None:
     )
 
 
+def test_nobody_gets_in_from_outside_without_a_key() -> None:
+    folders = (ROOT / "kustomize/components/gateway", ROOT / "manifests/twin-canary")
+    assert len({(folder / "access-keys.yaml").read_text() for folder in folders}) == 1
+    for thing in build_overlay("prod", "canary"):
+        if thing["kind"] == "InferenceService":
+            assert "--keys=/etc/llm-twin-keys/keys.json" in thing["spec"]["transformer"]["containers"][0]["args"]
+
+
 def test_vllm_changes_the_runtime_and_nothing_else() -> None:
     before, after = build_overlay("prod"), build_overlay("prod", "vllm")
     changed = [(a, b) for a, b in zip(before, after, strict=True) if a != b]
