@@ -63,7 +63,7 @@ class FeaturesRecipe(Section):
     languages: list[str] = Field(default=[], description="ISO 639-1 codes to keep; empty keeps all")
     mask_pii: bool = Field(default=True, description="mask personal data of others in the retrieval view")
     near_duplicate_jaccard: float = Field(default=0.8, ge=0, le=1, description="0 keeps near duplicates")
-    metadata: list[Literal["sizes", "readability", "topics", "entities", "sentiment"]] = ["sizes", "readability"]
+    metadata: list[Literal["sizes", "readability", "topics"]] = ["sizes", "readability", "topics"]
     chunker: Literal["structure", "sentences", "tokens", "sliding", "semantic"] = "structure"
     max_tokens: int = Field(default=240, ge=16, le=8192, description="of a chunk; MiniLM sees 256")
     overlap_tokens: int = Field(default=0, ge=0)
@@ -233,6 +233,9 @@ class NodePool(Section):
     memory: str = "32Gi"
     node_selector: dict[str, str] = {}
     toleration_key: str = "nvidia.com/gpu"
+    nodes: int = Field(default=1, ge=1, description="of a TrainJob; each has its own accelerators")
+    sharding: Literal["none", "fsdp", "deepspeed"] = Field(default="none", description="of a TrainJob's model")
+    training_runtime: str = Field(default="torch-distributed", description="ClusterTrainingRuntime of a TrainJob")
     shared_memory: str = ""
     ephemeral_storage: str = ""
     queue: str = ""
@@ -295,6 +298,10 @@ class ServingRecipe(Section):
     """Serving: how a question becomes an answer with sources."""
 
     retrieval: RetrievalRecipe = RetrievalRecipe()
+    endpoint: str = Field(
+        default="", description="an OpenAI-compatible base URL that answers instead of the trained model"
+    )
+    endpoint_model: str = Field(default="", description="the endpoint's model name")
     max_new_tokens: int = Field(default=160, ge=1)
     temperature: float = Field(default=0.0, ge=0, le=2)
     min_support: float = Field(default=0.6, ge=0, le=1, description="below it a sentence counts as unsupported")

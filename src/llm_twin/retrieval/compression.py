@@ -59,7 +59,8 @@ def build_context(hits: Sequence[Hit], max_tokens: int, count_tokens: Callable[[
     used: list[Hit] = []
     left = max_tokens
     for hit in hits:
-        head = f"[{len(used) + 1}] {' > '.join([hit.chunk.title, *hit.chunk.headings]).strip(' >')} ({hit.chunk.url})"
+        title = " > ".join([one for one in [hit.chunk.title, *hit.chunk.headings] if one])
+        head = " ".join([one for one in [f"[{len(used) + 1}]", title, f"({hit.chunk.url})"] if one])
         body = hit.text
         size = count_tokens(f"{head}\n{body}\n\n")
         if size > left and not used:
