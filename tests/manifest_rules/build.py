@@ -41,8 +41,8 @@ EXCLUDES = (
 )
 # In the order in which they must be listed: a component changes what stands before it.
 OPTIONS = (
-    "single-node", "gateway", "tls", "canary", "shadow", "knative", "scale-to-zero", "canary-knative", "vllm", "adapters", "cpu",
-    "autoscaling", "spot-gpu", "kueue", "monitoring", "model-cache",
+    "single-node", "gateway", "tls", "canary", "shadow", "knative", "scale-to-zero", "canary-knative", "vllm",
+    "adapters", "cpu", "autoscaling", "spot-gpu", "kueue", "monitoring", "model-cache",
 )  # fmt: skip
 # What these change, no other option changes (a test holds that): they are built alone and with the fullest mixes,
 # which stands for every mix.
