@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 
 from llm_twin.documents import Answer, AnswerSentence, Author, Citation
-from llm_twin.errors import ServiceError
+from llm_twin.errors import InputError, ServiceError
 from llm_twin.progress import track
 from llm_twin.recipes import ServingRecipe
 from llm_twin.serving.processes import free_port, run_server, write_json
@@ -39,6 +39,7 @@ def serve_twins(
     vectors_url: str,
     tracking_uri: str = "",
     cache_dir: Path | None = None,
+    state_dir: Path | None = None,
     logs: Path,
     host: str = "127.0.0.1",
     port: int = 0,
@@ -50,23 +51,25 @@ def serve_twins(
     `adapters` maps the predictor's model names to folders. Raises ServiceError when one does not come up.
     """
     predictor_port, port = free_port(), port or free_port()
-    predictor_url = f"http://127.0.0.1:{predictor_port}"
+    endpoint = find_endpoint(twins)
+    predictor_url = endpoint or f"http://127.0.0.1:{predictor_port}/v1"
     arguments = ["--model", str(base), "--port", str(predictor_port), "--threads", str(threads)]
     for name, path in adapters.items():
         arguments += ["--adapter", f"{name}={path}"]
     config = ServerConfig(
         twins=list(twins),
-        predictor=f"{predictor_url}/v1",
+        predictor=predictor_url,
         vectors=vectors_url,
         tracking_uri=tracking_uri,
         cache_dir=cache_dir,
+        state_dir=state_dir,
     )
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="llm-twin-")))
         write_json(folder / "server.json", config.model_dump(mode="json"))
-        stack.enter_context(
-            run_server("llm_twin.serving.predictor", arguments, f"{predictor_url}/health", logs / "predictor.log")
-        )
+        if not endpoint:
+            health = f"http://127.0.0.1:{predictor_port}/health"
+            stack.enter_context(run_server("llm_twin.serving.predictor", arguments, health, logs / "predictor.log"))
         url = f"http://{host}:{port}"
         reach = f"http://127.0.0.1:{port}" if host in ("0.0.0.0", "::") else url
         stack.enter_context(
@@ -80,7 +83,18 @@ def serve_twins(
                 logs / "transformer.log",
             )
         )
-        yield Served(url, predictor_url, tuple(twins))
+        yield Served(url, predictor_url.removesuffix("/v1"), tuple(twins))
+
+
+def find_endpoint(twins: Sequence[Twin]) -> str:
+    """The outside endpoint that the twins' recipes name; empty: a predictor of our own.
+
+    Raises InputError where twins on one server do not agree. Its key is LLM_TWIN_PREDICTOR_API_KEY.
+    """
+    found = sorted({twin.serving.endpoint.rstrip("/") for twin in twins})
+    if len(found) > 1:
+        raise InputError("these twins answer through different endpoints", "serve them apart, one with --author")
+    return found[0] if found else ""
 
 
 def ask_both_protocols(served: Served, questions: Sequence[str]) -> list[Answer]:
@@ -149,7 +163,8 @@ def probe_twin(
     """Serve one author's twin and ask the recipe's questions over both protocols."""
     if not recipe.questions:
         return []
-    twin = Twin(name=author.id, author=author, model="twin", index=index, release=release, serving=recipe)
+    model = recipe.endpoint_model if recipe.endpoint else "twin"
+    twin = Twin(name=author.id, author=author, model=model, index=index, release=release, serving=recipe)
     with serve_twins(
         [twin],
         base=base,

@@ -11,8 +11,10 @@ import orjson
 from llm_twin.serving import more_routes
 from llm_twin.serving.answering import conclude, generate, prepare
 from llm_twin.serving.chat_models import ChatRequest, CompletionRequest, parse_body, validate
+from llm_twin.serving.feedback import Feedback, keep_feedback
 from llm_twin.serving.front import Route
-from llm_twin.serving.http import Call, parse_json
+from llm_twin.serving.http import Call, HttpError, parse_json
+from llm_twin.serving.jobs import JobRequest, Jobs
 from llm_twin.serving.protocols import (
     EmbeddingsRequest,
     GenerateRequest,
@@ -47,6 +49,7 @@ def list_routes(service: Service) -> list[Route]:
 
     def bound(endpoint: Endpoint) -> Callable[[Call], Awaitable[None]]:
         async def handler(call: Call) -> None:
+            service.start_work()
             await endpoint(service, call)
 
         return handler
@@ -74,6 +77,10 @@ def list_routes(service: Service) -> list[Route]:
             "KServe generate, streamed",
             GenerateRequest,
         ),
+        post("/jobs", submit_job, "page", "Questions to be answered in the background", JobRequest),
+        get("/jobs/{job}", job_result, "page", "A job's state and its answers so far"),
+        Route("DELETE", "/jobs/{job}", bound(cancel_job), "page", "Cancel a job"),
+        post("/feedback", feedback, "page", "A reader's verdict on an answer", Feedback),
         get("/healthz", live, "page", "Liveness", scope=""),
         get("/readyz", ready, "page", "Readiness: index and predictor answer", scope=""),
         get("/twins", list_twins, "page", "The twins and their variants"),
@@ -160,6 +167,40 @@ async def list_twins(service: Service, call: Call) -> None:
         for twin in service.visible(call)
     ]
     await call.send_json({"twins": twins})
+
+
+def _jobs(service: Service) -> Jobs:
+    if service.jobs is None:
+        raise HttpError(503, "this server keeps no jobs", code="no_state")
+    return service.jobs
+
+
+async def submit_job(service: Service, call: Call) -> None:
+    """Keep a job; the answer says where its state is."""
+    given = parse_body(await call.read_body(MAX_BODY), JobRequest)
+    twin = service.find(given.model, call)
+    job = _jobs(service).submit(call.state.get("key", ""), twin.name, given)
+    await call.send_json({**job, "url": f"/jobs/{job['id']}"}, 202)
+
+
+async def job_result(service: Service, call: Call) -> None:
+    """A job's state and its answers so far."""
+    await call.send_json(_jobs(service).results(call.state.get("key", ""), call.parameters["job"]))
+
+
+async def cancel_job(service: Service, call: Call) -> None:
+    """Cancel a job."""
+    await call.send_json(_jobs(service).cancel(call.state.get("key", ""), call.parameters["job"]))
+
+
+async def feedback(service: Service, call: Call) -> None:
+    """Keep a verdict for review."""
+    given = parse_body(await call.read_body(MAX_BODY), Feedback)
+    twin = service.find(given.model, call)
+    if service.state_dir is None:
+        raise HttpError(503, "this server keeps no feedback", code="no_state")
+    keep_feedback(service.state_dir / "feedback" / f"{twin.author.id}.jsonl", given, twin.author.id)
+    await call.send_json({"kept": True}, 201)
 
 
 async def live(service: Service, call: Call) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from pathlib import Path
 from typing import Any
 
 from llm_twin.documents import Answer
 from llm_twin.serving.answering import Asked, Parts, answer_question
 from llm_twin.serving.http import Call, HttpError
+from llm_twin.serving.jobs import Jobs
 from llm_twin.serving.predictor_client import PredictorError
 from llm_twin.serving.twins import Twin
 
@@ -18,7 +20,10 @@ MAX_BODY = 2_000_000  # bytes
 class Service:
     """The twins of one server and what answers for them."""
 
-    def __init__(self, twins: list[Twin], parts: Parts) -> None:
+    def __init__(self, twins: list[Twin], parts: Parts, state_dir: Path | None = None) -> None:
+        self.state_dir = state_dir
+        self.jobs: Jobs | None = None
+        self._worker: asyncio.Task[None] | None = None
         self.twins = {twin.name: twin for twin in twins}
         self.parts = parts
         self.models: dict[str, Any] = {}  # KServe's, by name
@@ -49,6 +54,16 @@ class Service:
         """The predict step of a KServe model: all questions of one request at once."""
         twin = self.twins[name]
         return list(await asyncio.gather(*(answer_question(one, twin, self.parts) for one in asked)))
+
+    def start_work(self) -> None:
+        """Begin, or go on, with the jobs that are kept; called with the first request, when the loop runs."""
+        if self._worker is None and self.state_dir is not None:
+            self.jobs = Jobs(self.state_dir / "jobs.db")
+            self._worker = asyncio.get_running_loop().create_task(self.jobs.work(self._answer_job))
+
+    async def _answer_job(self, model: str, question: str, request_id: str) -> dict[str, Any]:
+        asked = Asked(question, request_id=request_id)
+        return (await answer_question(asked, self.twins[model], self.parts)).model_dump()
 
     async def problem(self) -> str:
         """Why this server is not ready; empty when it is."""

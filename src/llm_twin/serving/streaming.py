@@ -54,7 +54,7 @@ async def stream_answer(prepared: Prepared, parts: Parts) -> AsyncIterator[Piece
         return
     answer = await conclude(prepared, None, parts)
     for i, sentence in enumerate(answer.sentences):
-        yield (" " if i else "") + sentence.text, [sentence]
+        yield (" " if i else "") + sentence.text, [] if answer.status == "refused" else [sentence]
     yield answer
 
 

@@ -54,7 +54,7 @@ def main(arguments: list[str] | None = None) -> None:
         check_binding(options.host, options.keys, options.behind_gateway)
         config = at_release(read_server_config(options.config), options.predictor_host, dict(os.environ))
         parts, recorder = build_parts(config)
-        service = Service(config.twins, parts)
+        service = Service(config.twins, parts, config.state_dir)
     except TwinError as error:
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)

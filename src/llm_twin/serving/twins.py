@@ -59,6 +59,7 @@ class ServerConfig(BaseModel):
     vectors: str = ""  # Qdrant's URL; empty: no retrieval
     tracking_uri: str = ""  # MLflow; empty: no traces
     cache_dir: Path | None = None  # of encoders
+    state_dir: Path | None = None  # feedback and jobs; None: neither is kept
 
 
 def read_twin_file(path: Path) -> TwinFile:
@@ -122,8 +123,8 @@ def plan_serving(files: list[TwinFile]) -> tuple[list[Twin], str, dict[str, str]
             Twin(
                 name=name,
                 author=file.author,
-                model=name if file.adapter else "base",
-                variants=variants,
+                model=file.serving.endpoint_model if file.serving.endpoint else (name if file.adapter else "base"),
+                variants={} if file.serving.endpoint else variants,
                 index=file.index,
                 release=file.release,
                 embedder=file.features.embedder,

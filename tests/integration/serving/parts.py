@@ -39,6 +39,6 @@ def running_twin(folder: Path, models: dict[str, Path], vectors: str, **changes:
     adapters = {name: str(models[name]) for name in ("first", "second")}
     with serve_twins(
         [twin], base=models["base"], adapters=adapters, vectors_url=vectors, logs=folder / "logs", threads=1,
-        tracking_uri=f"sqlite:///{folder}/mlflow/mlflow.db",
+        state_dir=folder / "state", tracking_uri=f"sqlite:///{folder}/mlflow/mlflow.db",
     ) as served:  # fmt: skip
         yield served

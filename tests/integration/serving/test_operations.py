@@ -19,6 +19,8 @@ from llm_twin.serving.processes import free_port, run_server, start_server, stop
 from llm_twin.serving.twins import ServerConfig
 from tests.integration.serving import overfitted_twin as small
 
+pytestmark = pytest.mark.timeout(900)  # starting four servers takes minutes where the machine is busy
+
 QUESTION, _, SENTENCE, _ = small.FACTS[0]
 CHAT = "/openai/v1/chat/completions"
 ASKED = {"model": "ada-quill", "messages": [{"role": "user", "content": QUESTION}]}
