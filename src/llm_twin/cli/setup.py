@@ -24,7 +24,7 @@ def init(
     ),
     base_model: str = typer.Option("", help="seedling, a hub id, or a local model folder."),
     endpoint: str = typer.Option("", help="Answer through this OpenAI-compatible URL instead of a model of one's own."),
-    endpoint_model: str = typer.Option("", help="The endpoint's model name; its key is LLM_TWIN_LLM_API_KEY."),
+    endpoint_model: str = typer.Option("", help="The endpoint's model name; its key is LLM_TWIN_PREDICTOR_API_KEY."),
     folder: Path = typer.Option(Path("my-twin"), help="Where to write recipe.yaml and sources.yaml."),
     replace: bool = typer.Option(False, help="Overwrite the folder's recipe.yaml and sources.yaml."),
 ) -> None:
