@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from pydantic import BaseModel
 
 from llm_twin.datasets import build_dataset, render_report, write_dataset
+from llm_twin.datasets.llm_samples import rank_responses, write_llm_questions
+from llm_twin.datasets.passages import cut_passages
 from llm_twin.documents import CleanDocument, stable_id
 from llm_twin.errors import BudgetError, InputError, ServiceError
 from llm_twin.llm import LlmClient, ReplyCache, Request, open_client
@@ -167,3 +171,53 @@ def test_no_passage_is_lost_when_instructions_and_rejected_texts_come_from_a_ser
 def test_a_recipe_that_wants_a_model_says_so_when_there_is_none() -> None:
     with pytest.raises(InputError, match="LLM_TWIN_LLM_BASE_URL"):
         build_dataset(make_documents(5), DatasetsRecipe(embedder="", instructions_from="llm"))
+
+
+class Letters:
+    """Vectors by the letters of a text: enough to tell what repeats a passage from what does not."""
+
+    def encode(self, texts: list[str]) -> np.ndarray:
+        rows = np.array([[text.lower().count(letter) for letter in "abcdefghijklmnopqrstuvwxyz"] for text in texts])
+        return (rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)).astype(np.float32)
+
+
+def test_an_answer_that_the_passage_does_not_support_is_dropped_and_counted() -> None:
+    text = (
+        "The bell hangs on the north pier. It was cast in 1871 by two brothers from the mainland, and it cracked twice."
+    )
+    document = CleanDocument(
+        document_id="d", revision_id="r", author="a", platform="site", kind="article", url="u", title="The bell",
+        text=text, retrieval_text=text,
+    )  # fmt: skip
+
+    def answer(prompt: str) -> dict[str, Any]:
+        return {
+            "pairs": [
+                {
+                    "question": "When was the bell cast?",
+                    "answer": "It was cast in 1871 by two brothers from the mainland.",
+                },
+                {
+                    "question": "Who paid for the bell?",
+                    "answer": "The Queen of Denmark paid forty crowns for a steeple.",
+                },
+            ]
+        }
+
+    counts: Counter[str] = Counter()
+    patient = QUICK.model_copy(update={"timeout_seconds": 30})
+    with stub_llm(answer, fault_every=0) as stub:
+        passages = cut_passages(document, 5, 100)
+        client = LlmClient(stub.url, "stub", patient)
+        samples = write_llm_questions(passages, {"d": "train"}, client, Letters(), counts)
+    assert [(s.kind, s.instruction) for s in samples] == [("question", "When was the bell cast?")]
+    assert counts == {"questions: asked": 1, "answers: supported": 1, "answers: not supported": 1}
+
+
+def test_a_ranking_that_is_none_is_not_used() -> None:
+    replies = iter([{"ranking": [2, 3, 1], "confidence": 0.8, "reason": "x"}, {"ranking": [1, 1, 2], "confidence": 1}])
+    patient = QUICK.model_copy(update={"timeout_seconds": 30})
+    with stub_llm(lambda prompt: next(replies), fault_every=0) as stub:
+        client = LlmClient(stub.url, "stub", patient)
+        assert rank_responses("Say it.", ["a", "b", "c"], ["own words"], client) == ([1, 2, 0], 0.8, "x")
+        assert rank_responses("Say it.", ["a", "b", "c"], ["own words"], client) is None
