@@ -1,4 +1,4 @@
-"""Real input that no one here wrote: the LLM Engineer's Handbook's own data-warehouse export, collection to datasets."""
+"""Input that no one here wrote: the LLM Engineer's Handbook's own data-warehouse export, collection to datasets."""
 
 import os
 import re
