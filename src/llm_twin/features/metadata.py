@@ -60,7 +60,7 @@ def find_topics(text: str, count: int = 5) -> list[str]:
     prose = _FENCED.sub(" ", text)
     counts: Counter[tuple[str, ...]] = Counter()
     for run in _PHRASE_END.split(prose.lower()):
-        words = [word for word in _WORD.findall(run)]
+        words = _WORD.findall(run)
         for size in (1, 2, 3):
             for at in range(len(words) - size + 1):
                 phrase = tuple(words[at : at + size])
