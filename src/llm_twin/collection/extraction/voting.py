@@ -22,8 +22,9 @@ from llm_twin.collection.extraction.units import Unit
 from llm_twin.collection.extraction.witnesses import Coverage
 
 KEPT_SHARE = 0.7  # of a unit's words, for a witness to have kept it
-DROP_BELOW = 0.1
-ADD_ABOVE = 0.7
+DROP_BELOW = 0.2
+ADD_ABOVE = 0.6
+BODY_CHANCE = 0.75
 REPEAT_TOKENS = 12  # a paragraph as long as this does not come twice in one article
 
 _AGAINST = re.compile(
@@ -54,6 +55,7 @@ def select_units(units: list[Unit], first: Coverage, second: Coverage) -> list[U
     sizes = np.array([len(u.tokens) for u in units], float)
     chances = judge_units(units, shares, sizes)
     one, two = shares[:, 0] >= KEPT_SHARE, shares[:, 1] >= KEPT_SHARE
+    chances = np.where(_belongs_to_body(units, sizes, one, two), np.maximum(chances, BODY_CHANCE), chances)
     best = max((one, two, one | two, one & two), key=lambda mask: _expected_f1(mask, chances, sizes))
     mask = (best & (chances > DROP_BELOW)) | (chances > ADD_ABOVE)
     kept: list[Unit] = []
@@ -64,6 +66,29 @@ def select_units(units: list[Unit], first: Coverage, second: Coverage) -> list[U
             kept.append(unit)
         seen.add(key)
     return kept
+
+
+def _belongs_to_body(units: list[Unit], sizes: Numbers, one: Mask, two: Mask) -> Mask:
+    """Small parts that stand or fall with the text around them: subheadings, captions, and the cells of data tables.
+
+    Between two paragraphs that both witnesses keep, one witness is enough for them.
+    """
+    core = np.flatnonzero(one & two & (sizes >= 5))
+    inside = np.zeros(len(units), bool)
+    if len(core):
+        inside[core[0] : core[-1] + 1] = True
+    dependent = np.array([_is_dependent(unit) for unit in units])
+    return np.asarray(inside & dependent & (one | two))
+
+
+def _is_dependent(unit: Unit) -> bool:
+    element = unit.element
+    if unit.link_tokens * 2 > len(unit.tokens):
+        return False
+    if element.tag in ("h2", "h3", "h4", "h5", "h6", "figcaption", "td", "th", "caption"):
+        return True
+    above = [element, *element.iterancestors()][:4]
+    return any(e.tag in ("figure", "figcaption") or "caption" in (e.get("class") or "").lower() for e in above)
 
 
 def _expected_f1(mask: Mask, chances: Numbers, sizes: Numbers) -> float:
