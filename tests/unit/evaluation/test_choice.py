@@ -58,10 +58,10 @@ def test_a_choice_is_read_from_what_models_write(text, expected):
 
 
 def test_sets_are_read_from_yaml_and_csv_and_faults_are_named(tmp_path):
-    (tmp_path / "a.yaml").write_text("- {question: "Which?", choices: [red, green], answer: green, subject: colour}\n")
+    (tmp_path / "a.yaml").write_text("- {question: 'Which?', choices: [red, green], answer: green, subject: colour}\n")
     (tmp_path / "a.csv").write_text("question,A,B,C,answer,subject\nWhich?,red,green,,B,colour\n")
     assert read_choices(tmp_path / "a.yaml")[0].right == read_choices(tmp_path / "a.csv")[0].right == 1
-    (tmp_path / "b.yaml").write_text("- {question: "Which?", choices: [red, green], answer: blue}\n")
+    (tmp_path / "b.yaml").write_text("- {question: 'Which?', choices: [red, green], answer: blue}\n")
     with pytest.raises(InputError, match="question 1.*none of the choices"):
         read_choices(tmp_path / "b.yaml")
     with pytest.raises(InputError, match="no list"):
