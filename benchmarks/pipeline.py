@@ -96,6 +96,6 @@ def _tree_bytes(pid: int) -> int:
 def _change_one_post(data: Path) -> None:
     """Add a sentence to one article of the blog, as an author who corrects a piece."""
     page = sorted((data / "blog" / "posts").glob("*.html"))[0]
-    text = page.read_text(encoding="utf-8")
-    changed = text.replace("</p>", " I've since checked this twice, and it holds.</p>", 1)
-    page.write_text(changed, encoding="utf-8")
+    head, body = page.read_text(encoding="utf-8").split('itemprop="articleBody"')
+    changed = body.replace("</p>", " I've since checked this twice, and it holds.</p>", 1)
+    page.write_text(f'{head}itemprop="articleBody"{changed}', encoding="utf-8")

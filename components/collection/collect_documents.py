@@ -15,7 +15,7 @@ def collect_documents(
     """Collect into the warehouse, write the data-quality report, return the snapshot's digest."""
     from pathlib import Path
 
-    from llm_twin.artifacts import note
+    from llm_twin.artifacts import log_figures, note
     from llm_twin.collection.collect import check_quality, collect
     from llm_twin.collection.quality import measure_quality, render_html
     from llm_twin.documents import Author
@@ -29,8 +29,7 @@ def collect_documents(
         collected = collect(Author.model_validate(author), collection, warehouse)
         measured = measure_quality(collected, warehouse.read_snapshot(collected.snapshot))
     Path(report.path).write_text(render_html(measured), encoding="utf-8")
-    for name, value in measured.metrics().items():
-        quality.log_metric(name, value)
+    log_figures(quality, measured.metrics())
     check_quality(collected, collection)
     changes = ", ".join(f"{count} {outcome}" for outcome, count in sorted(collected.counts.items()))
     note(report, "collect-documents", f"{measured.documents} documents ({changes}), {measured.words:,} words")

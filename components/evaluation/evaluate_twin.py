@@ -25,7 +25,7 @@ def evaluate_twin(
     """Measure the candidates on held-out samples, and retrieval; write Scores JSON, a report, an MLflow run."""
     from pathlib import Path
 
-    from llm_twin.artifacts import note, seal
+    from llm_twin.artifacts import log_figures, note, seal
     from llm_twin.documents import Chunk, read_jsonl
     from llm_twin.evaluation import finish, retrieve, run
     from llm_twin.recipes import EvaluationRecipe
@@ -40,7 +40,6 @@ def evaluate_twin(
     with retrieve.open_retrieval(where.url, key, author["id"], settings) as asked:
         found = run.evaluate_models(author["id"], index, models, folder, passages, asked, settings)
     finish.write_results(found, recipe, RegistrySettings().resolve(HomeSettings().root), scores.path, report.path)
-    for name, value in found.headline().items():
-        metrics.log_metric(name, round(value, 6))
+    log_figures(metrics, found.headline())
     seal(scores)
     note(scores, "evaluate-twin", found.summary())

@@ -17,7 +17,7 @@ def report_drift(
     """Compare Answer lines with the author's earlier requests; write an HTML report and the drift metrics."""
     from pathlib import Path
 
-    from llm_twin.artifacts import note
+    from llm_twin.artifacts import log_figures, note
     from llm_twin.documents import Answer, read_jsonl
     from llm_twin.monitoring import drift, observations, window
     from llm_twin.recipes import MonitoringRecipe
@@ -31,5 +31,4 @@ def report_drift(
     found, page = drift.compare_windows(observations.from_answers(asked), reference, settings.drift_share, origin)
     note(report, "report-drift", drift.describe(found))
     Path(report.path).write_text(page, encoding="utf-8")
-    for name, value in drift.headline(found).items():
-        metrics.log_metric(name, value)
+    log_figures(metrics, drift.headline(found))

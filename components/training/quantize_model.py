@@ -13,7 +13,7 @@ def quantize_model(
     """Quantize in the quantization environment, which is called as a process."""
     from pathlib import Path
 
-    from llm_twin.artifacts import note, seal
+    from llm_twin.artifacts import log_figures, note, seal
     from llm_twin.recipes import TrainingRecipe
     from llm_twin.settings import QuantizeSettings
     from llm_twin.training import quantize
@@ -22,8 +22,7 @@ def quantize_model(
         Path(merged.path), Path(samples.path), TrainingRecipe.model_validate(recipe),
         Path(quantized.path), QuantizeSettings().python,
     )  # fmt: skip
-    for name, value in sizes.items():
-        metrics.log_metric(name, value)
+    log_figures(metrics, sizes)
     seal(quantized)
     share = f"quantized layers at {sizes['size_ratio']:.0%} of their size"
     note(quantized, "quantize-model", f"GPTQ {recipe['quantize_bits']} bit, {share}")

@@ -13,7 +13,7 @@ def train_dpo(
     """Train on preference pairs; goes on from the last checkpoint when it was killed."""
     from pathlib import Path
 
-    from llm_twin.artifacts import note, seal
+    from llm_twin.artifacts import log_figures, note, seal
     from llm_twin.recipes import TrainingRecipe
     from llm_twin.settings import HomeSettings, RegistrySettings
     from llm_twin.training.steps import run_dpo
@@ -23,7 +23,6 @@ def train_dpo(
         Path(base.path), Path(adapter.path), Path(samples.path), TrainingRecipe.model_validate(recipe),
         Path(preferred.path), Path(report.path), home / "training", RegistrySettings().resolve(home), code,
     )  # fmt: skip
-    for name, value in {**done.figures, **done.speed}.items():
-        metrics.log_metric(name, value)
+    log_figures(metrics, {**done.figures, **done.speed})
     seal(preferred)
     note(preferred, "train-dpo", done.summary())

@@ -7,8 +7,10 @@ its content is the same.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,3 +47,14 @@ def note(artifact: Any, step: str, summary: str) -> None:
     """
     artifact.metadata.update(step=step, summary=summary)
     progress.report(summary)
+
+
+def log_figures(metrics: Any, figures: Mapping[str, float]) -> None:
+    """Log `figures` to a kfp Metrics artifact, and write them to its file as JSON.
+
+    kfp.local takes an artifact without a file for a lost one, and the step's result out of the cache with it.
+    """
+    for name, value in figures.items():
+        metrics.log_metric(name, round(value, 6))
+    Path(metrics.path).parent.mkdir(parents=True, exist_ok=True)
+    Path(metrics.path).write_text(json.dumps(dict(figures), indent=2) + "\n", encoding="utf-8")

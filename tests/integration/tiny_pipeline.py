@@ -17,12 +17,12 @@ def ask_world(file: str) -> str:
 
 
 @dsl.component(base_image="python:3.11", install_kfp_package=False)
-def keep_letters(found: str, code: str, kept: dsl.Output[dsl.Dataset]):
+def keep_letters(found: str, code: str, kept: dsl.Output[dsl.Dataset], metrics: dsl.Output[dsl.Metrics]):
     """Writes the letters of its input; fails, hangs or reports when its input says so."""
     import time
     from pathlib import Path
 
-    from llm_twin.artifacts import seal
+    from llm_twin.artifacts import log_figures, note, seal
     from llm_twin.errors import QualityError
     from llm_twin.progress import report
 
@@ -33,8 +33,8 @@ def keep_letters(found: str, code: str, kept: dsl.Output[dsl.Dataset]):
         time.sleep(600)
     Path(kept.path).write_text("".join(c for c in found if c.isalpha()))
     seal(kept)
-    kept.metadata["step"] = "keep-letters"
-    kept.metadata["summary"] = "letters kept"
+    log_figures(metrics, {"letters": float(len(Path(kept.path).read_text()))})
+    note(kept, "keep-letters", "letters kept")
 
 
 @dsl.component(base_image="python:3.11", install_kfp_package=False)
