@@ -53,9 +53,9 @@ def collect(author: Author, recipe: CollectionRecipe, warehouse: Warehouse) -> C
 def check_quality(collected: Collected, recipe: CollectionRecipe) -> None:
     """Raise InputError if no source gave anything, QualityError if more failed than the recipe allows."""
     if collected.sources and all(source.problem for source in collected.sources):
-        first = collected.sources[0]
+        source = collected.sources[0]
         raise InputError(
-            f"no source could be collected: {first.location}: {first.problem}",
+            f"no source could be collected: {source.location}: {source.problem}",
             "check the address in a browser, or the file; then mend the recipe's sources",
         )
     if collected.failed_share > recipe.max_failed_share:
