@@ -12,6 +12,7 @@ from llm_twin.errors import ModelError
 from llm_twin.evaluation import likelihood
 
 TIMEOUT_SECONDS = 3600
+REMEDY = "run `make install`, or set LLM_TWIN_QUANTIZE_PYTHON to an interpreter that has gptqmodel"
 
 
 def ask_quantized(python: Path, model: Path, request: dict[str, Any]) -> tuple[list[tuple[float, int]], list[str]]:
