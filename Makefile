@@ -6,8 +6,12 @@ QUANTIZE_VENV ?= .venv-quantize
 # A build of torch to choose: make run TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu (or …/whl/cu130)
 TORCH_INDEX_URL ?=
 TORCH := torch==2.13.0
+# The pip that Python 3.11 brings fails on a package that is asked for with an extra twice.
+NEWER_PIP := 'pip>=25.3'
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
-QUANTIZE_PIP := $(QUANTIZE_VENV)/bin/python -m pip --disable-pip-version-check
+QUANTIZE_# The pip that Python 3.11 brings fails on a package that is asked for with an extra twice.
+NEWER_PIP := 'pip>=25.3'
+PIP := $(QUANTIZE_VENV)/bin/python -m pip --disable-pip-version-check
 TORCH_INDEX := $(if $(TORCH_INDEX_URL),--index-url $(TORCH_INDEX_URL),)
 
 .PHONY: help install install-dev run serve lint test test-deep compile manifests clean
@@ -17,6 +21,7 @@ help: ## what can be made
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
+	$(PIP) install -q --upgrade $(NEWER_PIP)
 	$(PIP) install -q $(TORCH_INDEX) $(TORCH)
 	$(PIP) install -q -c constraints.txt -e .
 	@touch $@
@@ -27,6 +32,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 
 $(QUANTIZE_VENV)/.installed: requirements-quantize.txt
 	$(PYTHON) -m venv $(QUANTIZE_VENV)
+	$(QUANTIZE_PIP) install -q --upgrade $(NEWER_PIP)
 	$(QUANTIZE_PIP) install -q $(TORCH_INDEX) $(TORCH)
 	$(QUANTIZE_PIP) install -q -r requirements-quantize.txt
 	@touch $@
