@@ -200,6 +200,8 @@ class InjectionDetector:
         rules: list[str] = []
         spans: list[tuple[int, int]] = []
         for (start, end), nearness in zip(pieces, near, strict=True):
+            if any(start <= known[0] and known[1] <= end for known in spans):
+                continue  # two sentences are an attack only if neither was one alone
             weight, names = match_rules(text[start:end])
             if weight + nearness > THRESHOLD if self.encoder else weight >= 1:
                 rules += [name for name in names if name not in rules]
