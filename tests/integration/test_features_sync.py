@@ -217,9 +217,11 @@ def test_forgotten_documents_leave_no_bytes(
         own = [one for one in index.iterate_chunks(author) if one.document_id == secret.document_id]
         assert own and all(marker in one.text for one in own)
         assert encoder.cache is not None
-        traces = [marker.encode(), *(vector for vector in _cached_vectors(encoder, own))]
+        parts = [part for vector in _cached_vectors(encoder, own) for part in (vector[:400], vector[-400:])]
+        traces = [marker.encode(), *parts]  # a page of the cache's file may part a vector
         folders = [vectors.folder, encoder.cache.path.parent]
-        assert find_traces(folders, traces) == set(traces)
+        assert find_traces([vectors.folder], traces) == set(traces)
+        assert find_traces([encoder.cache.path.parent], parts) == set(parts)
         warehouse.bury(author, secret.document_id, "forgotten")
         forgotten = forget_documents(author, [secret.document_id], index, encoder.cache)
         assert forgotten.index_rebuilt

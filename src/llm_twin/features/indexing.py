@@ -49,6 +49,7 @@ def index_chunks(
     layout = describe_layout(recipe, vectors.fingerprint, vectors.dimension)
     collection = index.ensure_collection(author, layout)
     present = index.read_states(collection)
+    there = {document_of(state) for state in present}
     whole = {state for state, count in present.items() if count == chunk_count(state)}
     done = SyncReport()
     wanted: set[str] = set()
@@ -70,14 +71,14 @@ def index_chunks(
             done.written += 1
             done.chunks_written += len(own)
             if sum(len(one[1]) for one in batch) >= BATCH_CHUNKS:
-                index.write_documents(collection, batch)
+                index.write_documents(collection, batch, there)
                 batch = []
         row += len(own)
     if row != len(vectors):
         raise InputError(f"there are {len(vectors)} vectors for {row} chunks", "embed these chunks")
     if batch:
-        index.write_documents(collection, batch)
-    gone = {document_of(state) for state in present} - wanted
+        index.write_documents(collection, batch, there)
+    gone = there - wanted
     index.delete_documents(collection, sorted(gone))
     done.deleted = len(gone)
     index.promote(author, collection)

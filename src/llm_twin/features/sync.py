@@ -119,7 +119,7 @@ class Synchroniser:
                 entries.setdefault(chunk.document_id, []).append(Entry(chunk, vector, terms))
         batch = [(describe_state(one, [entry.chunk for entry in own]), own) for one, own in entries.items()]
         if batch:
-            self.index.write_documents(self.collection, batch)
+            self.index.write_documents(self.collection, batch, self._present.keys() | self._stale)
         return len(chunks)
 
     def digest(self) -> str:

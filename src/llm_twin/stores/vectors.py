@@ -7,7 +7,7 @@ of its chunks), so one facet query tells what the index holds and whether any do
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -224,8 +224,15 @@ class VectorIndex:
         """Names the collection's content: layout, and every document's revision and chunks."""
         return digest_json([collection.rsplit(".", 1)[0], sorted(self.read_states(collection).items())])
 
-    def write_documents(self, collection: str, documents: Sequence[tuple[str, Sequence[Entry]]]) -> None:
+    def write_documents(
+        self,
+        collection: str,
+        documents: Sequence[tuple[str, Sequence[Entry]]],
+        present: Container[str] | None = None,
+    ) -> None:
         """Write all chunks of some documents, given with their states, in the place of what was there.
+
+        `present` are the ids of documents that may be there already (default: all may); the rest need no deleting.
 
         New points go in before old ones go out, in one batch: a reader finds the old, the new or (between the two
         operations, on a server that applies them one by one) both, which search tells apart; never neither.
@@ -235,10 +242,11 @@ class VectorIndex:
             models.UpsertOperation(upsert=models.PointsList(points=points[start : start + BATCH_POINTS]))
             for start in range(0, len(points), BATCH_POINTS)
         ]
-        stale = [_stale_points(state) for state, _ in documents]
-        operations.append(
-            models.DeleteOperation(delete=models.FilterSelector(filter=models.Filter(should=list(stale))))
-        )
+        stale = [_stale_points(s) for s, _ in documents if present is None or s.split(":", 1)[0] in present]
+        if stale:
+            operations.append(
+                models.DeleteOperation(delete=models.FilterSelector(filter=models.Filter(should=list(stale))))
+            )
         with _named(self.url):
             self.client.batch_update_points(collection, operations, wait=True)
 

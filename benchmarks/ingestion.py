@@ -1,0 +1,173 @@
+"""Throughput of clean → chunk → embed → index, beside the bare encoder and LlamaIndex's IngestionPipeline."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from llm_twin.documents import Chunk, Document, stable_id
+from llm_twin.embedding import Encoder, load_encoder
+from llm_twin.embedding.loading import find_folder
+from llm_twin.errors import InputError
+from llm_twin.features.chunking import chunk_documents
+from llm_twin.features.cleaning import clean_documents
+from llm_twin.features.indexing import index_folder
+from llm_twin.features.vectors import embedding_text, write_vectors
+from llm_twin.local.services import free_port, start_process, stop_process, wait_for_port
+from llm_twin.recipes import FeaturesRecipe
+from llm_twin.stores.vectors import VectorIndex
+
+DESCRIPTION = "chunks a second from Markdown to the index, as ratios to the bare encoder and to LlamaIndex"
+AUTHOR = "benchmark"
+PEER = Path(__file__).with_name("llamaindex_peer.py")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """--data, --documents, --rounds, --peer-python, --precision."""
+    parser.add_argument("--data", type=Path, required=True, help="a folder of Markdown")
+    parser.add_argument("--documents", type=int, default=20, help="how many of its files")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16"])
+    parser.add_argument(
+        "--peer-python",
+        default=sys.executable,
+        help="an interpreter with llama-index-core and llama-index-embeddings-huggingface",
+    )
+
+
+def run(args: argparse.Namespace) -> dict[str, float | int | str]:
+    """Interleaved rounds of the three; the figures are medians of the rounds' ratios."""
+    documents = read_folder(args.data, args.documents)
+    recipe = FeaturesRecipe(precision=args.precision)
+    encoder = load_encoder(recipe.embedder, None, recipe.precision, recipe.batch_size)
+    chunks = list(chunk_documents(clean_documents(documents, recipe), recipe, encoder))
+    texts = [embedding_text(chunk, recipe.context) for chunk in chunks]
+    characters = sum(len(document.text) for document in documents)
+    print(f"{len(documents)} documents, {characters:,} characters, {len(chunks)} chunks, {encoder.precision}")
+    encoder.encode(texts[:8])
+    peer = start_peer(args.peer_python, documents, recipe)
+    rows: list[dict[str, float]] = []
+    with tempfile.TemporaryDirectory(prefix="twin-benchmark-") as folder, serve(Path(folder)) as url:
+        print(f"{'round':<6}{'ours':>9}{'encoder':>9}{'LlamaIndex':>12}   seconds")
+        for number in range(args.rounds):
+            row = {"ours": time_ours(documents, recipe, encoder, url, Path(folder) / str(number))}
+            row["encoder"] = time_call(lambda: encoder.encode(texts))
+            if peer is not None:
+                row["peer"] = ask_peer(peer)
+            rows.append(row)
+            print(f"{number:<6}{row['ours']:>9.2f}{row['encoder']:>9.2f}{row.get('peer', 0):>12.2f}", flush=True)
+    figures: dict[str, float | int | str] = {
+        "documents": len(documents),
+        "chunks": len(chunks),
+        "precision": encoder.precision,
+        "chunks_per_second": round(len(chunks) / statistics.median(row["ours"] for row in rows), 1),
+        "ratio_to_encoder": round(statistics.median(row["encoder"] / row["ours"] for row in rows), 3),
+    }
+    if peer is None:
+        print("LlamaIndex is not installed in --peer-python: no ratio to it")
+        figures["ratio_to_llamaindex"] = "not measured: LlamaIndex is not installed"
+    else:
+        figures["ratio_to_llamaindex"] = round(statistics.median(row["peer"] / row["ours"] for row in rows), 3)
+        stop_peer(peer)
+    return figures
+
+
+def read_folder(folder: Path, limit: int) -> list[Document]:
+    """Markdown files as documents, in the order of their paths."""
+    files = sorted(folder.rglob("*.md"))[:limit]
+    if not files:
+        raise InputError(f"{folder} holds no Markdown files", "give --data a folder of *.md")
+    documents = []
+    for file in files:
+        text = file.read_text(encoding="utf-8", errors="replace")
+        documents.append(
+            Document(
+                document_id=stable_id(AUTHOR, str(file)),
+                revision_id=stable_id(text),
+                author=AUTHOR,
+                platform="folder",
+                kind="article",
+                url=file.as_posix(),
+                title=file.stem,
+                text=text,
+            )
+        )
+    return documents
+
+
+def time_ours(documents: list[Document], recipe: FeaturesRecipe, encoder: Encoder, url: str, folder: Path) -> float:
+    """Seconds from documents to an index that holds them; no cache of vectors, and the index is new."""
+    with VectorIndex.connect(url) as index:
+        index.drop_author(AUTHOR)
+        begun = time.perf_counter()
+        chunks: list[Chunk] = list(chunk_documents(clean_documents(documents, recipe), recipe, encoder))
+        write_vectors(folder, chunks, encoder, recipe)
+        index_folder(AUTHOR, chunks, folder, index, recipe)
+        return time.perf_counter() - begun
+
+
+def time_call(work) -> float:  # type: ignore[no-untyped-def]
+    """Seconds that a call takes."""
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
+
+
+def start_peer(python: str, documents: list[Document], recipe: FeaturesRecipe) -> subprocess.Popen[str] | None:
+    """LlamaIndex in a process of its own, its model loaded and warm; None where it is not installed."""
+    probe = subprocess.run(
+        [python, "-c", "import llama_index.core, llama_index.embeddings.huggingface"], capture_output=True
+    )
+    if probe.returncode:
+        return None
+    process = subprocess.Popen([python, str(PEER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdin is not None and process.stdout is not None
+    start = {
+        "model": str(find_folder(recipe.embedder)),
+        "max_tokens": recipe.max_tokens,
+        "texts": [document.text for document in documents],
+    }
+    process.stdin.write(json.dumps(start) + "\n")
+    process.stdin.flush()
+    process.stdout.readline()
+    return process
+
+
+def ask_peer(process: subprocess.Popen[str]) -> float:
+    """Seconds of one run of the peer over the same documents."""
+    assert process.stdin is not None and process.stdout is not None
+    process.stdin.write("run\n")
+    process.stdin.flush()
+    return float(json.loads(process.stdout.readline())["seconds"])
+
+
+def stop_peer(process: subprocess.Popen[str]) -> None:
+    """End the peer by closing its input."""
+    assert process.stdin is not None
+    process.stdin.close()
+    process.wait(30)
+
+
+class serve(AbstractContextManager[str]):
+    """A vector server over a folder, for as long as the block lasts; gives its URL."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __enter__(self) -> str:
+        port, log = free_port(), self.folder / "server.log"
+        command = [sys.executable, "-m", "llm_twin.local.vector_server", "--path", str(self.folder / "vectors")]
+        self.process = start_process([*command, "--port", str(port)], log, dict(os.environ))
+        wait_for_port(self.process, port, "vectors", log)
+        return f"http://127.0.0.1:{port}"
+
+    def __exit__(self, *error: object) -> None:
+        stop_process(self.process)
