@@ -9,9 +9,7 @@ TORCH := torch==2.13.0
 # The pip that Python 3.11 brings fails on a package that is asked for with an extra twice.
 NEWER_PIP := 'pip>=25.3'
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
-QUANTIZE_# The pip that Python 3.11 brings fails on a package that is asked for with an extra twice.
-NEWER_PIP := 'pip>=25.3'
-PIP := $(QUANTIZE_VENV)/bin/python -m pip --disable-pip-version-check
+QUANTIZE_PIP := $(QUANTIZE_VENV)/bin/python -m pip --disable-pip-version-check
 TORCH_INDEX := $(if $(TORCH_INDEX_URL),--index-url $(TORCH_INDEX_URL),)
 
 .PHONY: help install install-dev run serve lint test test-deep compile manifests clean
@@ -60,8 +58,8 @@ test: install-dev ## the suite for every change, under ten minutes
 test-deep: install-dev ## random kills, fuzzing, load: the long ones
 	$(VENV)/bin/python -m pytest -m deep --timeout 3600 $(ARGS)
 
-compile: install ## IR YAML for Kubeflow Pipelines, into dist/pipelines
-	$(VENV)/bin/python -m pipelines compile
+compile: install ## IR YAML for Kubeflow Pipelines, into pipelines/ir: checked in, and a test holds it up to date
+	$(VENV)/bin/python -m pipelines compile --output pipelines/ir
 
 manifests: install-dev ## every overlay and mix of components: built, schemas, rules; wants LLM_TWIN_CRDS
 	scripts/install_kustomize.sh
