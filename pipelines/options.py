@@ -10,6 +10,7 @@ from typing import Any
 
 from llm_twin.digests import digest_code
 from llm_twin.recipes import NodePool
+from pipelines.needs import attach_needs
 
 HOURS = 3600
 
@@ -29,9 +30,15 @@ class BuildOptions:
         """Give a task what it needs on a cluster: retries, and the recipe's node pool for GPU steps."""
         if self.pool is None:
             return task
+        from kfp import kubernetes
+
+        attach_needs(task)
         task.set_retry(num_retries=retries, backoff_duration="30s", backoff_factor=2)
+        kubernetes.set_timeout(task, (24 if gpu else 6) * HOURS)
         if gpu:
             _place_on_pool(task, self.pool)
+        else:
+            task.set_cpu_request("500m").set_memory_request("1Gi").set_memory_limit("6Gi")
         return task
 
 
