@@ -30,7 +30,7 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def run_server(
-    module: str, arguments: list[str], ready_url: str, log: Path, timeout_seconds: float = 120
+    module: str, arguments: list[str], ready_url: str, log: Path, timeout_seconds: float = 300
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run `python -m module …` until the block ends; enter once `ready_url` answers 200.
 
