@@ -88,7 +88,8 @@ def tiny_samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 pairs.append(
                     PreferenceSample(
                         sample_id=stable_id("pair", subject, str(number)), chosen=text,
-                        rejected=" ".join(words).lower(), rejected_source="degraded", reason="words out of order", confidence=1, **common,
+                        rejected=" ".join(words).lower(), rejected_source="degraded",
+                        reason="words out of order", confidence=1, **common,
                     )
                 )  # fmt: skip
         write_jsonl(folder / f"instruction_{split}.jsonl", instructions)
