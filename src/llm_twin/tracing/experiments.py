@@ -39,9 +39,7 @@ def open_experiment(tracking_uri: str, name: str) -> str:
             found = client.get_experiment_by_name(name)
             if found is not None:
                 return str(found.experiment_id)
-            return str(
-                client.create_experiment(name, artifact_location=_artifact_location(tracking_uri, name))
-            )
+            return str(client.create_experiment(name, artifact_location=_artifact_location(tracking_uri, name)))
     except (MlflowException, OSError) as error:
         raise StoreError(
             f"cannot open the experiment {name!r} at {tracking_uri}: {error}",
