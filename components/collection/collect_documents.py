@@ -20,13 +20,14 @@ def collect_documents(
     from llm_twin.collection.quality import measure_quality, render_html
     from llm_twin.documents import Author
     from llm_twin.recipes import CollectionRecipe
-    from llm_twin.settings import WarehouseSettings
+    from llm_twin.settings import SourceSettings, WarehouseSettings
     from llm_twin.stores.warehouse import Warehouse
 
     settings = WarehouseSettings()
+    token = SourceSettings().github_token.get_secret_value()
     collection = CollectionRecipe.model_validate(recipe)
     with Warehouse.connect(settings.url.get_secret_value(), settings.database) as warehouse:
-        collected = collect(Author.model_validate(author), collection, warehouse)
+        collected = collect(Author.model_validate(author), collection, warehouse, token)
         measured = measure_quality(collected, warehouse.read_snapshot(collected.snapshot))
     Path(report.path).write_text(render_html(measured), encoding="utf-8")
     log_figures(quality, measured.metrics())

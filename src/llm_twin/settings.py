@@ -85,6 +85,16 @@ class HubSettings(BaseSettings):
     token: SecretStr | None = Field(default=None, validation_alias=AliasChoices("HF_TOKEN", "LLM_TWIN_HUB_TOKEN"))
 
 
+class SourceSettings(BaseSettings):
+    """Secrets of what is collected from; GitHub's token is the one that its own tools read."""
+
+    model_config = _config("LLM_TWIN_SOURCE_")
+
+    github_token: SecretStr = Field(
+        default=SecretStr(""), validation_alias=AliasChoices("GITHUB_TOKEN", "LLM_TWIN_GITHUB_TOKEN")
+    )
+
+
 class LlmSettings(BaseSettings):
     """An optional OpenAI-compatible endpoint that writes instructions, expands queries and judges."""
 

@@ -74,17 +74,19 @@ def collect(
     from llm_twin.collection.quality import measure_quality, render_html, render_markdown
     from llm_twin.documents import Author
     from llm_twin.recipes import load_recipe
+    from llm_twin.settings import SourceSettings
     from pipelines.catalogue import find_recipe
     from pipelines.launch import with_sources_file
 
     failed = 0
+    token = SourceSettings().github_token.get_secret_value()
     loaded = load_recipe(find_recipe(recipe))
     with open_warehouse() as warehouse:
         for chosen in with_sources_file(loaded):
             if author and chosen.author.id != author:
                 continue
             person = Author.model_validate(chosen.author.model_dump())
-            collected = run_collection(person, chosen.collection, warehouse)
+            collected = run_collection(person, chosen.collection, warehouse, token)
             measured = measure_quality(collected, warehouse.read_snapshot(collected.snapshot))
             print(render_markdown(measured))
             if report is not None:

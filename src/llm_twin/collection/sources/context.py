@@ -22,6 +22,7 @@ class Context:
     max_pages: int = 2000
     max_file_bytes: int = 10_000_000
     base_url: str = ""
+    github_token: str = field(default="", repr=False)
     states: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def known_urls(self) -> list[str]:
