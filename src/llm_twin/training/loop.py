@@ -148,6 +148,8 @@ def _explain(error: RuntimeError) -> Exception:
 
 def save_trained(model: Any, tokenizer: Any, folder: Path, record: dict[str, Any]) -> None:
     """Write the adapter (or the whole model) with its tokenizer and run record beside `folder`, then in its place."""
+    if os.environ.get("RANK", "0") != "0":
+        return  # under torchrun every process has the weights, and the first writes them
     folder.parent.mkdir(parents=True, exist_ok=True)
     beside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     shutil.rmtree(beside, ignore_errors=True)
