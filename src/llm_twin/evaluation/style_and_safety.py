@@ -34,8 +34,9 @@ def add_voice(scores: Scores, texts: AuthorTexts, model_texts: Sequence[str], re
         base = None if name in (BASE, AUTHOR) else written.get(BASE)
         scores.voice[name] = judge_voice(outputs, scorer, guards, base)
         scores.measures.setdefault("voice", {})[name] = scorer.score_prompts(outputs)
-        clean = all(finding.clean for finding in scores.voice[name].guards)
-        scores.measures.setdefault("guards", {})[name] = {"all": float(clean)}
+        findings = scores.voice[name].guards
+        if findings:  # none: no text was long enough to look at, which is not the same as clean
+            scores.measures.setdefault("guards", {})[name] = {f.guard: float(f.clean) for f in findings}
     if not scorer.model_class:
         scores.notes.append("too few texts of the base model to stand in the voice score's background")
     scores.notes.append(
