@@ -60,6 +60,7 @@ def link_folder(source: Path, target: Path) -> None:
     for file in sorted(path for path in source.rglob("*") if path.is_file()):
         place = target / file.relative_to(source)
         place.parent.mkdir(parents=True, exist_ok=True)
+        place.unlink(missing_ok=True)  # of an earlier try
         real = file.resolve()  # the hub's cache holds links to blobs
         try:
             if file.suffix == ".safetensors":

@@ -56,7 +56,7 @@ def test_models_that_are_not_there_are_told_apart(tiny_recipe, tmp_path):
     (broken / "config.json").write_text('{"model_type": "llama"}')
     with pytest.raises(ModelError, match=r"holds no .safetensors weights"):
         prepare(str(broken))
-    (broken / "config.json").write_text('{"model_type": "bert"}')
+    (broken / "config.json").write_text('{"model_type": "t5"}')
     with pytest.raises(ModelError, match="no causal language model"):
         prepare(str(broken))
 
