@@ -27,7 +27,7 @@ def build(options: BuildOptions) -> Any:
         base = options.place(base_task, gpu=True).outputs["base"]
         sft_task = train_sft(base=base, samples=selected, recipe=recipe, code=options.code_of(train_sft))
         sft = options.place(sft_task, gpu=True).outputs["adapter"]
-        dpo_task = train_dpo(base=base, adapter=sft, samples=samples, recipe=recipe, code=options.code_of(train_dpo))
+        dpo_task = train_dpo(base=base, adapter=sft, samples=selected, recipe=recipe, code=options.code_of(train_dpo))
         dpo = options.place(dpo_task, gpu=True).outputs["preferred"]
         merge_task = merge_adapter(base=base, adapter=dpo, code=options.code_of(merge_adapter))
         merged = options.place(merge_task, gpu=True).outputs["merged"]

@@ -7,13 +7,14 @@ from components.images import CORE_IMAGE
 
 @dsl.component(base_image=CORE_IMAGE, install_kfp_package=False)
 def select_samples(samples: dsl.Input[dsl.Dataset], selected: dsl.Output[dsl.Dataset]):
-    """Copy the instruction samples of train and validation."""
+    """Copy what train and validation have."""
     import shutil
     from pathlib import Path
 
     from llm_twin.artifacts import note, seal
 
-    names = [f"instruction_{split}.jsonl" for split in ("train", "validation")]
+    kinds = ("instruction", "preference")
+    names = [f"{kind}_{split}.jsonl" for kind in kinds for split in ("train", "validation")]
     Path(selected.path).mkdir(parents=True)
     lines = 0
     for name in names:

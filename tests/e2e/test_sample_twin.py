@@ -81,7 +81,7 @@ def test_one_changed_post_reruns_what_depends_on_it_and_nothing_else(sample_twin
     assert "1 documents written" in changed.output
     for step in ("clean documents", "chunk documents", "embed chunks", "build datasets"):
         assert status[step] == "ran", step
-    for step in ("prepare base", "train sft", "merge adapter", "quantize model"):
+    for step in ("prepare base", "train sft", "train dpo", "merge adapter", "quantize model"):
         assert status[step] == "cached", f"{step} does not depend on a document of the test split"
 
 
