@@ -16,6 +16,7 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 SNIFF_BYTES = 4096
 GUESS_BYTES = 60_000
+WESTERN_SHARE = 0.3
 MAX_DEPTH = 400  # deeper markup is broken markup; what lies below is lifted up to there
 
 
@@ -40,7 +41,10 @@ def decode_page(raw: bytes, claimed: str | None = None) -> str:
                 return raw.decode(known)
             except (UnicodeDecodeError, LookupError):
                 continue
-    best = from_bytes(raw[:GUESS_BYTES]).best()
+    sample = raw[:GUESS_BYTES]
+    if sum(byte > 0x7F for byte in sample) < WESTERN_SHARE * len(sample):
+        return raw.decode("cp1252", errors="replace")  # a few accents: browsers' own fallback, better than a guess
+    best = from_bytes(sample).best()
     return raw.decode(best.encoding if best is not None else "cp1252", errors="replace")
 
 

@@ -1,0 +1,153 @@
+"""Pages to Markdown: what must come through unharmed, and what must not break it."""
+
+from __future__ import annotations
+
+import html
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from llm_twin.collection.extraction import extract_page
+from llm_twin.collection.extraction.fragments import render_fragment
+from llm_twin.collection.extraction.trees import decode_page
+from llm_twin.collection.records import ItemError
+from llm_twin.collection.sources.page_text import unwrap
+from llm_twin.collection.sources.pages import is_bot_check
+
+PARAGRAPH = "The gauge at the pier — “the old one” — hadn’t moved since noon… and nobody, least of all I, knew why."
+ARTICLE = f"""<article><h1>On gauges</h1><p class="dek">A short history</p>
+<p>{PARAGRAPH} First.</p><p>{PARAGRAPH} Second, with <a href="/x">a link</a>, <em>stress</em> and <code>a  b</code>.</p>
+<h2>In code</h2><pre><code class="language-python">def level():
+    return {{"m":  6.12}}
+</code></pre><p>{PARAGRAPH} Third 🌊.</p>
+<ul><li>one thing</li><li>another<ul><li>nested</li></ul></li></ul><ol start="3"><li>three</li><li>four</li></ol>
+<blockquote><p>Said he.</p></blockquote><p>Line one<br>line two.</p><p>{PARAGRAPH} Last.</p></article>"""
+PAGE = f"""<!doctype html><html lang="en-GB"><head><title>On gauges - The Site</title>
+<meta property="og:site_name" content="The Site">
+<link rel="canonical" href="https://x.example/on-gauges"><meta name="author" content="Ada Moss">
+<meta property="article:published_time" content="2024-02-03T04:05:06+01:00">
+<meta property="article:tag" content="tides"></head>
+<body><nav><ul><li><a href="/">Home</a></li><li><a href="/about">About this site</a></li></ul></nav>{ARTICLE}
+<aside><a href="/1">Another piece you may like</a> <a href="/2">And yet another one</a></aside>
+<footer>All rights reserved by the Site</footer></body></html>"""
+
+
+def test_a_page_keeps_the_voice_and_loses_the_menu() -> None:
+    page = extract_page(PAGE.encode(), "https://x.example/on-gauges?utm_source=z")
+    assert (page.title, page.author, page.url) == ("On gauges", "Ada Moss", "https://x.example/on-gauges")
+    assert (page.published, page.language, page.tags) == ("2024-02-03T03:05:06Z", "en", ["tides"])
+    for piece in (
+        f"{PARAGRAPH} Second, with a link, stress and `a b`.",
+        '```python\ndef level():\n    return {"m":  6.12}\n```',
+        "Third 🌊.",
+        "Line one\nline two.",
+        "## In code",
+    ):
+        assert piece in page.text, piece
+    for piece in ("Home", "All rights", "may like", "# On gauges\n"):
+        assert piece not in page.text, piece
+
+
+def test_a_fragment_keeps_its_structure() -> None:
+    text = render_fragment(ARTICLE)
+    assert "- one thing\n- another\n  - nested" in text
+    assert "3. three\n4. four" in text
+    assert "> Said he." in text
+    table = "<table><tr><th>a</th><th>b</th></tr><tr><td>1</td><td>2|3</td></tr></table>"
+    assert render_fragment(table) == "| a | b |\n| --- | --- |\n| 1 | 2\\|3 |"
+    assert render_fragment("<pre>a\n```\nb</pre>") == "````\na\n```\nb\n````"
+    assert render_fragment("<p>one</p>two<p>three</p>") == "one\n\ntwo\n\nthree"
+    assert render_fragment("") == render_fragment("<p></p>") == ""
+
+
+WORDS = st.lists(
+    st.text(alphabet="abcdefghijklmnopqrstuvwxyzäöüß’“”—…!?,.🌊", min_size=1, max_size=9), min_size=1, max_size=12
+)
+SENTENCES = st.lists(WORDS.map(" ".join), min_size=1, max_size=8)
+TAGS = st.sampled_from(["p", "div", "li", "blockquote", "h2", "section"])
+
+
+@settings(max_examples=60, deadline=None)
+@given(SENTENCES, st.lists(TAGS, min_size=8, max_size=8))
+def test_rendering_never_loses_a_sentence(sentences: list[str], tags: list[str]) -> None:
+    markup = "".join(f"<{t}>{html.escape(s)}</{t}>" for s, t in zip(sentences, tags, strict=False))
+    text = render_fragment(markup)
+    for sentence in sentences:
+        assert sentence in text
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(alphabet="ab c.\n-#>`*1 ", max_size=800))
+def test_unwrapping_twice_is_unwrapping_once_and_keeps_every_word(text: str) -> None:
+    once = unwrap(text)
+    assert once.split() == text.split()
+    assert unwrap(once).split() == once.split()
+
+
+@pytest.mark.parametrize(
+    ("raw", "claimed", "text"),
+    [
+        ("naïve — “é”".encode(), "iso-8859-1", "naïve — “é”"),
+        ("naïve “é”".encode("cp1252"), "utf-8", "naïve “é”"),
+        (b"<meta charset=koi8-r>" + "привет".encode("koi8-r"), None, "<meta charset=koi8-r>привет"),
+        ("\ufeffséance".encode(), None, "séance"),
+        ("séance".encode("utf-16"), None, "séance"),
+        ("naïve text with é".encode("latin-1"), "no-such-charset", "naïve text with é"),
+    ],
+)
+def test_the_charset_is_found_whatever_is_claimed(raw: bytes, claimed: str | None, text: str) -> None:
+    assert decode_page(raw, claimed) == text
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"   ",
+        b"<html></html>",
+        b"\x00\x01\x02",
+        b"<div>" * 20_000 + b"deep",
+        b"<!--" * 1000,
+        b"<p>" + b"<b>" * 5_000 + b"x",
+        b"<table>" * 500 + b"<tr><td>x",
+        b"<?xml version='1.0' encoding='utf-16'?><p>x",
+        b"%PDF-1.4 not a page",
+    ],
+)
+def test_no_bytes_break_it(raw: bytes) -> None:
+    try:
+        assert extract_page(raw, "https://x.example/a").text
+    except ItemError as error:
+        assert error.failure.reason == "empty"
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.sampled_from([*PAGE.split("<")[::5], *PIECES]), max_size=60))
+def test_broken_markup_does_not_break_it(pieces: list[str]) -> None:
+    try:
+        extract_page("<".join(pieces).encode(), "https://x.example/a")
+    except ItemError as error:
+        assert error.failure.reason == "empty"
+
+
+def test_bot_checks_are_told_from_articles_about_them() -> None:
+    assert is_bot_check(b"<title>Just a moment...</title><script>window._cf_chl_opt={}</script>")
+    article = "<p>The phrase 'verify you are human' is an odd one to read alone.</p>" * 12
+    assert not is_bot_check(article.encode())
+
+
+def test_labelled_pages_reach_their_f1() -> None:
+    folder = Path(os.environ.get("LLM_TWIN_TEST_DATA", "/nonexistent")) / "pages"
+    if not folder.is_dir():
+        pytest.skip("LLM_TWIN_TEST_DATA names no folder with pages/")
+    import argparse
+
+    from benchmarks.extraction import run
+
+    figures = run(argparse.Namespace(data=folder))
+    assert float(figures["f1_mean"]) >= 0.975
+    assert float(figures["f1_min"]) >= 0.85
+    assert float(figures["paragraphs_kept"]) >= 0.9
