@@ -11,7 +11,7 @@ from llm_twin.evaluation.voice.guards import GuardFinding, Guards
 from llm_twin.evaluation.voice.prose import cut_pieces
 from llm_twin.evaluation.voice.scorer import VoiceScorer
 
-SUSPICIOUS = 110.0  # above the author's own held-out text: not better, but copied or stitched
+SUSPICIOUS = 110.0  # surely above the author's own held-out text: not better, but copied or stitched
 
 
 class Driver(BaseModel):
@@ -49,7 +49,7 @@ def judge_voice(
     """The voice of one candidate's texts (prompt id → text); `base` are the base model's, to the same prompts.
 
     Passes when the paired gain over base is surely above 0 (without base: V's interval is above 0), the guards are
-    clean, and the mean is not suspiciously high.
+    clean, and the score's lower bound is not suspiciously high.
     """
     scores = scorer.score_prompts(texts)
     pieces = [piece for text in texts.values() for piece in cut_pieces(text.split("\n"), scorer.words)]
@@ -67,8 +67,8 @@ def judge_voice(
     else:
         if decisive.low <= 0:
             reasons.append(f"{'the gain over the base model' if base is not None else 'V'} may be 0 or less")
-        if score.mean > SUSPICIOUS:
-            reasons.append(f"V is {score.mean:.0f}, above the author's own held-out text")
+        if score.low is not None and score.low > SUSPICIOUS:
+            reasons.append(f"V is {score.mean:.0f}, surely above the author's own held-out text")
     drivers = [
         Driver(feature=name, effect=effect, texts=theirs, author=ours)
         for name, effect, theirs, ours in (scorer.explain(pieces) if pieces else [])
