@@ -91,7 +91,7 @@ def test_unwrapping_twice_is_unwrapping_once_and_keeps_every_word(text: str) -> 
     ("raw", "claimed", "text"),
     [
         ("naïve — “é”".encode(), "iso-8859-1", "naïve — “é”"),
-        ("naïve “é”".encode("cp1252"), "utf-8", "naïve “é”"),
+        ("a naïve reader of “é”".encode("cp1252"), "utf-8", "a naïve reader of “é”"),
         (b"<meta charset=koi8-r>" + "привет".encode("koi8-r"), None, "<meta charset=koi8-r>привет"),
         ("\ufeffséance".encode(), None, "séance"),
         ("séance".encode("utf-16"), None, "séance"),
