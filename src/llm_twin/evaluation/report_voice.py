@@ -28,7 +28,7 @@ def voice_blocks(scores: Scores) -> list[Block]:
         Block(
             "Voice",
             "0 is how another author reads, 100 how the author's own unseen writing reads; topic is masked. Copying, "
-            "stitching and shuffling fool the score, so guards stand beside it. A score surely above 110 is suspicious.",
+            "stitching and shuffling fool the score, so guards stand beside it. Surely above 110 is suspicious.",
             plots.intervals({n: v.score for n, v in scores.voice.items() if v.score}, reference=100),
             ["candidate", "voice", "gain over base, paired", "guards", "passes"],
             rows,
