@@ -74,6 +74,9 @@ class Front:
         self.in_flight += 1
         begun = time.monotonic()
         try:
+            if self.origins and await self._is_preflight(call):
+                return
+            self._admit(call, route)
             if route is None and call.path == "/openapi.json":
                 await call.send_bytes(200, b"application/json", self._describe())
             elif route is None:
@@ -93,6 +96,17 @@ class Front:
             self.in_flight -= 1
             if route is not None:  # KServe counts its own
                 observe_request(route.path, call.status, time.monotonic() - begun)
+
+    def _admit(self, call: Call, route: Route | None) -> None:
+        """Let the caller in and note what its key allows. Raises HttpError 401, 403, 429 or 503."""
+        needed = route.scope if route else _scope_of_inner(call)
+        if not needed:
+            return
+        key = self.gatekeeper.admit(call.header(b"authorization"), _address(call.scope), needed, self.in_flight)
+        call.state["twins"] = key.twins if key else None
+        call.state["key"] = key.id if key else ""
+        if route is None and key is not None and key.twins is not None and "admin" not in key.scopes:
+            raise HttpError(403, "this key is for asking its twins only", code="forbidden")
 
     async def _is_preflight(self, call: Call) -> bool:
         """Answer a browser's CORS question; let allowed origins read what follows."""

@@ -84,6 +84,7 @@ def list_routes(service: Service) -> list[Route]:
         get("/healthz", live, "page", "Liveness", scope=""),
         get("/readyz", ready, "page", "Readiness: index and predictor answer", scope=""),
         get("/twins", list_twins, "page", "The twins and their variants"),
+        get("/favicon.ico", no_icon, "page", "There is none", scope=""),
         *(get(path, page, "page", "The chat page", scope="") for path in PAGE_FILES),
     ]
 
@@ -212,6 +213,11 @@ async def ready(service: Service, call: Call) -> None:
     """Index and predictor answer, and no SIGTERM has come."""
     problem = await service.problem()
     await call.send_json({"ready": not problem, "problem": problem}, 503 if problem else 200)
+
+
+async def no_icon(service: Service, call: Call) -> None:
+    """Browsers ask for one; no page of ours has it."""
+    await call.send_bytes(204, b"image/x-icon", b"")
 
 
 async def page(service: Service, call: Call) -> None:

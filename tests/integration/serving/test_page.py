@@ -70,7 +70,7 @@ def test_variants_are_compared_and_a_verdict_is_kept(browser, served, folder):
     page.check("#compare")
     page.fill("#question", QUESTION)
     page.click("#send")
-    page.wait_for_function("document.querySelectorAll('.judge').length === 3")
+    page.wait_for_selector(".judge >> nth=2")
     assert page.locator(".answer h3").all_inner_texts() == ["BASE", "SFT", "DPO"]
     page.fill(".answer >> nth=1 >> .judge input", "says which oil")
     page.click(".answer >> nth=1 >> button[aria-label='Good answer']")
