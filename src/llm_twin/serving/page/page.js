@@ -74,9 +74,9 @@ async function answerInto(column, twin, question, messages, variant) {
   for await (const event of readEvents(response)) {
     const piece = event.choices?.[0]?.delta?.content ?? "";
     whole += piece;
-    for (const sentence of event.twin?.sentences ?? []) text.append(showSentence(sentence, sources, rows));
-    if (piece && !event.twin?.sentences?.length) text.append(piece);
-    else if (piece) text.append(" ");
+    const sentences = piece ? (event.twin?.sentences ?? []) : []; // the last event repeats them all, without text
+    for (const sentence of sentences) text.append(showSentence(sentence, sources, rows), " ");
+    if (piece && !sentences.length) text.append(piece);
     if (event.twin?.status) {
       status.textContent = `${event.twin.status}: ${SAYS[event.twin.status]}`;
       column.append(judge(twin, question, whole, event.twin, variant));
@@ -111,7 +111,7 @@ function showSentence(sentence, list, rows) {
 function judge(twin, question, answer, details, variant) {
   const reason = element("input", { type: "text", placeholder: "Why? (optional)", "aria-label": "Reason", maxlength: "500" });
   const note = element("span", { role: "status" });
-  const buttons = [["up", "👍", "Good answer"], ["down", "👎", "Bad answer"]].map(([verdict, sign, label]) => {
+  const buttons = [["up", "Good", "Good answer"], ["down", "Bad", "Bad answer"]].map(([verdict, sign, label]) => {
     const button = element("button", { type: "button", class: "plain", "aria-label": label, "aria-pressed": "false" }, sign);
     button.addEventListener("click", async () => {
       const body = { model: twin.name, question, answer, verdict, reason: reason.value, variant: variant ?? "", trace_id: details.trace_id };
