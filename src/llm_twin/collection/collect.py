@@ -87,6 +87,7 @@ class _Run:
         self.keys = [source_key(source) for source in recipe.sources]
         self.known: dict[str, dict[str, dict[str, Any]]] = {}
         self.seen: set[str] = set()
+        self.good_urls: list[str] = []
         self.authors: dict[str, Author] = {}
         self.done = 0
         self.reported = time.monotonic()
@@ -106,6 +107,7 @@ class _Run:
             async with fetcher:
                 for source, module in chosen:
                     collected.sources.append(await self._run_source(source, module, fetcher, pool))
+        await asyncio.to_thread(self.warehouse.release, self.author.id, self.good_urls)
         self._add_author(self.author, only_if_none=True)
         collected.authors = sorted(self.authors)
         collected.snapshot = await asyncio.to_thread(self.warehouse.take_snapshot, collected.authors)
@@ -183,6 +185,7 @@ class _Run:
             await self._remember(found, key, "page", document.document_id)
             return
         self.seen.add(document.document_id)
+        self.good_urls.append(found.url)
         try:
             outcome = await asyncio.to_thread(self.warehouse.write_revision, document, found.raw, key)
         except StoreError as error:
