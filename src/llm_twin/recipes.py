@@ -102,7 +102,6 @@ class RetrievalRecipe(Section):
     diversity: float = Field(default=0.0, ge=0, lt=1, description="maximal marginal relevance; 0: off")
     compress: bool = Field(default=False, description="cut sentences that do not bear on the question")
     compress_share: float = Field(default=0.5, ge=0, le=1, description="of the best sentence's likeness to stay")
-    context_tokens: int = Field(default=1500, ge=50)
 
 
 class LlmRecipe(Section):
