@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.timeout(1500)  # the first test builds the twin
 STEPS = [
     "collect documents", "clean documents", "chunk documents", "embed chunks", "index chunks", "build datasets",
     "select samples", "prepare base", "train sft", "train dpo", "merge adapter", "quantize model", "evaluate twin",

@@ -140,7 +140,8 @@ def delete_field_index(shards: Shards, names: dict[str, str], body: dict[str, An
 def upsert_points(shards: Shards, names: dict[str, str], body: dict[str, Any]) -> Any:
     """Write points, given one by one or by columns."""
     collection = shards.get(names["name"])
-    return _write(collection, [_upsert(collection, body)])
+    points = _points(collection, body)
+    return _write(collection, [edge.UpdateOperation.upsert_points(points)], len(points))
 
 
 def delete_points(shards: Shards, names: dict[str, str], body: dict[str, Any]) -> Any:
@@ -156,31 +157,31 @@ def set_payload(shards: Shards, names: dict[str, str], body: dict[str, Any]) -> 
 def update_batch(shards: Shards, names: dict[str, str], body: dict[str, Any]) -> Any:
     """Several updates that readers see together."""
     collection = shards.get(names["name"])
-    operations = []
+    operations, written = [], 0
     for one in wire.require(body, "operations"):
         if "upsert" in one:
-            operations.append(_upsert(collection, one["upsert"]))
+            points = _points(collection, one["upsert"])
+            operations.append(edge.UpdateOperation.upsert_points(points))
+            written += len(points)
         elif "delete" in one:
             operations.append(_delete(one["delete"]))
         elif "set_payload" in one:
             operations.append(_set_payload(one["set_payload"]))
         else:
             raise wire.WireError(f"unsupported operation {', '.join(one)}")
-    result = _write(collection, operations)
+    result = _write(collection, operations, written)
     return [result] * len(operations)
 
 
-def _write(collection: Collection, operations: list[edge.UpdateOperation]) -> dict[str, Any]:
-    collection.write(operations)
+def _write(collection: Collection, operations: list[edge.UpdateOperation], points: int = 0) -> dict[str, Any]:
+    collection.write(operations, points)
     return {"operation_id": collection.changes, "status": "completed"}
 
 
-def _upsert(collection: Collection, body: dict[str, Any]) -> edge.UpdateOperation:
+def _points(collection: Collection, body: dict[str, Any]) -> list[edge.Point]:
     if "batch" in body:
-        points = wire.parse_batch(body["batch"], collection.vector_names)
-    else:
-        points = [wire.parse_point(point, collection.vector_names) for point in wire.require(body, "points")]
-    return edge.UpdateOperation.upsert_points(points)
+        return wire.parse_batch(body["batch"], collection.vector_names)
+    return [wire.parse_point(point, collection.vector_names) for point in wire.require(body, "points")]
 
 
 def _delete(body: dict[str, Any]) -> edge.UpdateOperation:

@@ -18,6 +18,7 @@ import qdrant_edge as edge
 from llm_twin.errors import StoreError
 from llm_twin.local.vector_wire import DISTANCES, WireError
 
+MERGE_POINTS = 5_000
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
 
 
@@ -37,20 +38,27 @@ class Collection:
         self.folder = folder
         self.config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         self.shard = edge.EdgeShard.load(str(folder / "shard"))
-        self.changes = 0  # updates since the last optimization
+        self.changes = 0  # updates since the last flush
+        self.unmerged_points = 0  # written since the segments were last merged
         self.vector_names = set(self.config.get("vectors") or {}) | set(self.config.get("sparse_vectors") or {})
 
-    def write(self, operations: list[edge.UpdateOperation]) -> None:
-        """Apply operations in order."""
+    def write(self, operations: list[edge.UpdateOperation], points: int = 0) -> None:
+        """Apply operations, which write so many points, in order."""
         for operation in operations:
             self.shard.update(operation)
         self.changes += len(operations)
+        self.unmerged_points += points
 
     def tidy(self) -> None:
-        """Flush, and rebuild the segments that need it (int8 copies of vectors, space of deleted points)."""
+        """Flush; and merge the segments (int8 copies of vectors) once much has been written since the last time.
+
+        Nothing else is answered while segments merge, so it is done as the collection doubles, not at every pause.
+        """
         self.changes = 0
         self.shard.flush()
-        self.shard.optimize()
+        if self.unmerged_points >= max(MERGE_POINTS, self.shard.info().points_count // 2):
+            self.shard.optimize()
+            self.unmerged_points = 0
 
     def close(self) -> None:
         """Flush and release the shard."""

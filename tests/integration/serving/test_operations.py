@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 import random
 import subprocess
@@ -172,7 +173,7 @@ def mutate(rng, value):
         while isinstance(target, (dict, list)) and target:
             key = rng.choice(list(target)) if isinstance(target, dict) else rng.randrange(len(target))
             if rng.random() < 0.5 or not isinstance(target[key], (dict, list)):
-                target[key] = rng.choice(odd)
+                target[key] = copy.deepcopy(rng.choice(odd))
                 break
             target = target[key]
     return json.dumps(changed).encode("utf-8", "surrogatepass")

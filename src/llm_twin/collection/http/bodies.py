@@ -7,6 +7,7 @@ import zlib
 import httpx
 
 STEP_BYTES = 1 << 18
+DRAIN_BYTES = 1 << 16
 
 
 class BodyError(Exception):
@@ -37,6 +38,16 @@ async def read_body(response: httpx.Response, max_bytes: int) -> bytes:
     if encoding not in ("gzip", "x-gzip", "deflate"):
         raise BodyError("bad-encoding", f"content-encoding {encoding!r} was not asked for")
     return await _read_compressed(response, encoding, max_bytes)
+
+
+async def drain(response: httpx.Response) -> bytes:
+    """Read a body that nobody wants to its end, if that is near, so that the connection can be used again."""
+    size = 0
+    async for piece in response.aiter_raw():
+        size += len(piece)
+        if size > DRAIN_BYTES:
+            break
+    return b""
 
 
 async def _read_compressed(response: httpx.Response, encoding: str, max_bytes: int) -> bytes:

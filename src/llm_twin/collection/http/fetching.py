@@ -16,7 +16,7 @@ import httpx
 from protego import Protego
 
 from llm_twin.collection.http.addresses import make_transport, parse_overrides
-from llm_twin.collection.http.bodies import BodyError, read_body
+from llm_twin.collection.http.bodies import BodyError, drain, read_body
 from llm_twin.collection.http.hosts import Host
 from llm_twin.errors import SourceError
 
@@ -215,7 +215,7 @@ class Fetcher:
                 response = await self.client.send(request, stream=True)
                 try:
                     wanted = response.status_code == 200
-                    body = await read_body(response, max_bytes) if wanted else b""
+                    body = await read_body(response, max_bytes) if wanted else await drain(response)
                 finally:
                     await response.aclose()
         except (TimeoutError, httpx.TimeoutException) as error:
