@@ -144,23 +144,23 @@ def pair_with_llm(
         Request(render_prompt("llm_response", instruction=s.instruction, words=count_words(s.output))) for s in samples
     ]
     pairs: list[PreferenceSample] = []
-    fallback: list[InstructionSample] = []
+    fallback: list[tuple[InstructionSample, str]] = []
     for sample, outcome in zip(samples, client.ask_all(requests, TextReply, "rejected texts"), strict=True):
         if outcome.value is None:
-            counts[f"rejected: degraded after {outcome.failure}"] += 1
-            fallback.append(sample)
+            fallback.append((sample, f"rejected: degraded after {outcome.failure}"))
             continue
         text = outcome.value.text.strip()
         distance = word_distance(sample.output, text)
         if distance < 0.3:
-            counts["rejected: degraded after the author's own words"] += 1
-            fallback.append(sample)
+            fallback.append((sample, "rejected: degraded after the author's own words"))
             continue
         counts["rejected: llm"] += 1
         reason = f"written by {client.model}, not by the author"
         pairs.append(make_pair(sample, text, "llm", reason, round(min(1.0, 0.5 + distance / 2), 3)))
-    degraded = list(pair_degraded(fallback, recipe.seed))
-    counts["rejected: none, too alike"] += len(fallback) - len(degraded)
+    degraded = list(pair_degraded([sample for sample, _ in fallback], recipe.seed))
+    made = {(pair.document_id, pair.chosen) for pair in degraded}
+    for sample, label in fallback:  # each sample is counted once: by why it was degraded, or as left without a pair
+        counts[label if (sample.document_id, sample.output) in made else "rejected: none, too alike"] += 1
     order = {(sample.document_id, sample.output): position for position, sample in enumerate(samples)}
     return sorted([*pairs, *degraded], key=lambda pair: order[pair.document_id, pair.chosen])
 
