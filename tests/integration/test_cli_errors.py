@@ -100,3 +100,11 @@ def test_help_teaches_and_answers_at_once(tmp_path) -> None:
         assert command in done.stdout
     done = twin(tmp_path, "run", "--help", timeout=20)
     assert "--from-export" in done.stdout
+
+
+def test_the_help_begins_where_a_newcomer_does(tmp_path):
+    done = twin(tmp_path, "--help")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.index("│ init ") < done.stdout.index("│ run ") < done.stdout.index("│ extract ")
+    assert "Operate" in done.stdout
+    assert "More" not in done.stdout  # every command has its place in llm_twin.cli.PANELS
