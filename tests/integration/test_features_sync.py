@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from llm_twin.documents import Author, Document, stable_id
+from llm_twin.documents import Author, Document, stable_id, write_jsonl
 from llm_twin.embedding import Encoder, load_encoder
 from llm_twin.features.chunking import chunk_documents
 from llm_twin.features.cleaning import clean_documents
-from llm_twin.features.forgetting import forget_documents
+from llm_twin.features.forgetting import forget_documents, forget_entries
 from llm_twin.features.indexing import index_folder
 from llm_twin.features.sync import Synchroniser, sync_author
 from llm_twin.features.vectors import write_vectors
@@ -204,8 +204,23 @@ def _sync_and_leave(warehouse_url: str, vectors_url: str, encoder: Encoder, auth
         os._exit(0)
 
 
-def test_forgotten_documents_leave_no_bytes(
+def test_a_follower_goes_on_after_a_document_was_forgotten(
     warehouse: Warehouse, vectors: VectorProcess, encoder: Encoder, author: str
+) -> None:
+    gone = make_document(author, "gone")
+    put(warehouse, gone, *(make_document(author, f"d{at}") for at in range(3)))
+    with VectorIndex.connect(vectors.url) as index, VectorIndex.connect(vectors.url) as other:
+        follower = Synchroniser(warehouse, index, encoder, RECIPE, author)
+        follower.look()
+        warehouse.bury(author, gone.document_id, "forgotten")
+        forget_documents(author, [gone.document_id], other, None)  # another process: a new collection stands there
+        put(warehouse, make_document(author, "d1", revision=1))
+        assert follower.look().written == 1
+        assert indexed_chunks(other, author) == expected_chunks(warehouse, author)
+
+
+def test_forgotten_documents_leave_no_bytes(
+    warehouse: Warehouse, vectors: VectorProcess, encoder: Encoder, author: str, tmp_path: Path
 ) -> None:
     marker = "quillonfarthing"
     secret = make_document(author, "secret", marker=marker)
@@ -219,17 +234,32 @@ def test_forgotten_documents_leave_no_bytes(
         assert encoder.cache is not None
         parts = [part for vector in _cached_vectors(encoder, own) for part in (vector[:400], vector[-400:])]
         traces = [marker.encode(), *parts]  # a page of the cache's file may part a vector
-        folders = [vectors.folder, encoder.cache.path.parent]
+        outputs = write_outputs(tmp_path / "content", warehouse, encoder, author)
+        folders = [vectors.folder, encoder.cache.path.parent, tmp_path]
+        assert find_traces([tmp_path], traces) == set(traces)
         assert find_traces([vectors.folder], traces) == set(traces)
         assert find_traces([encoder.cache.path.parent], parts) == set(parts)
         warehouse.bury(author, secret.document_id, "forgotten")
         forgotten = forget_documents(author, [secret.document_id], index, encoder.cache)
         assert forgotten.index_rebuilt
         assert forgotten.cached_vectors >= len(own)
+        assert len(forget_entries(tmp_path / "content", [secret.document_id])) == outputs
         assert find_traces(folders, traces) == set()
         result = search(f"About secret {marker}", author, index, encoder, RetrievalRecipe(top_k=100))
         assert all(hit.chunk.document_id != secret.document_id for hit in result.hits)
         assert indexed_chunks(index, author) == expected_chunks(warehouse, author)
+
+
+def write_outputs(folder: Path, warehouse: Warehouse, encoder: Encoder, author: str) -> int:
+    """What the pipeline's steps leave on disk, each under a name of its own; returns how many there are."""
+    clean = list(clean_documents(warehouse.current_documents(author), RECIPE, lambda _: "Ann Author"))
+    chunks = list(chunk_documents(clean, RECIPE))
+    for name in ("a", "b", "c"):
+        (folder / name).mkdir(parents=True)
+    write_jsonl(folder / "a" / "documents", clean)
+    write_jsonl(folder / "b" / "chunks", chunks)
+    write_vectors(folder / "c" / "vectors", chunks, encoder, RECIPE)
+    return 3
 
 
 def _cached_vectors(encoder: Encoder, chunks: list) -> Iterator[bytes]:

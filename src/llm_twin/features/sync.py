@@ -39,13 +39,18 @@ class Synchroniser:
         self._seen: dict[str, str] = {}  # document → content digest in the warehouse
         self._sources: dict[str, str] = {}  # clean document → what it was made from, as a state has it
         self._table = DuplicateTable(recipe.near_duplicate_jaccard)
-        layout = describe_layout(recipe, encoder.fingerprint, encoder.dimension)
-        self.collection = index.ensure_collection(author, layout)
+        self._layout = describe_layout(recipe, encoder.fingerprint, encoder.dimension)
+        self.collection = ""
         self._present: dict[str, str] = {}  # document → source, of documents that the index holds whole
         self._stale: set[str] = set()  # documents of which the index holds a part
-        self._read_present()
 
     def _read_present(self) -> None:
+        """What the index holds, at the first look, and again when another process has put a new collection there."""
+        collection = self.index.ensure_collection(self.author, self._layout)
+        if collection == self.collection:
+            return
+        self.collection = collection
+        self._present, self._stale = {}, set()
         counts: dict[str, int] = {}
         for state, count in self.index.read_states(self.collection).items():
             document = document_of(state)
@@ -58,6 +63,7 @@ class Synchroniser:
 
     def look(self) -> SyncReport:
         """Compare with the warehouse and write what differs; the alias points at the result afterwards."""
+        self._read_present()
         states = {one: str(state["content"]) for one, state in self.warehouse.current_states(self.author).items()}
         changed = [one for one, content in states.items() if self._seen.get(one) != content]
         for one in set(self._seen) - set(states):

@@ -64,10 +64,11 @@ def write_vectors(folder: Path, chunks: Iterable[Chunk], encoder: Encoder, recip
     """Embed chunks into a folder, window by window, so memory stays flat. Returns how many.
 
     Files: dense (float32 rows), ends (int64, where each sparse row ends), indices (uint32), values (float32), all
-    without headers; manifest.json says the rest.
+    without headers; manifest.json says the rest, and which documents they come from, so that `forget` finds them.
     """
     folder.mkdir(parents=True, exist_ok=True)
     count = end = 0
+    documents: dict[str, None] = {}
     with ExitStack() as stack:
         files = {name: stack.enter_context((folder / name).open("wb")) for name in FILES}
         for window, dense, sparse in track(embed_chunks(chunks, encoder, recipe), "embedding windows of chunks"):
@@ -79,7 +80,9 @@ def write_vectors(folder: Path, chunks: Iterable[Chunk], encoder: Encoder, recip
                 files["indices"].write(np.array(indices, np.uint32).tobytes())
                 files["values"].write(np.array(values, np.float32).tobytes())
             count += len(window)
+            documents |= dict.fromkeys(chunk.document_id for chunk in window)
     manifest = {"fingerprint": encoder.fingerprint, "dimension": encoder.dimension, "count": count}
+    manifest["documents"] = list(documents)
     (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     return count
 
