@@ -126,7 +126,7 @@ def make_set(count: int, seed: int) -> tuple[list[str], dict[tuple[int, int], st
 
 
 def list_levels(vocabulary: Vocabulary) -> dict[str, Copy]:
-    """The ways to copy, by level."""
+    """The ways to copy, by level. A paraphrase puts synonyms in the place of that share of the words."""
     return {
         "exact": lambda text, chance: text,
         "typo 2%": lambda text, chance: _each_word(text, chance, 0.02, misspell),
@@ -134,8 +134,8 @@ def list_levels(vocabulary: Vocabulary) -> dict[str, Copy]:
         "reorder": lambda text, chance: chance.sample(text, len(text)),
         "cut 10%": lambda text, chance: _cut(text, 0.10, chance),
         "cut 30%": lambda text, chance: _cut(text, 0.30, chance),
-        "synonym 5%": lambda text, chance: _each_word(text, chance, 0.05, vocabulary.replace_word),
-        "synonym 10%": lambda text, chance: _each_word(text, chance, 0.10, vocabulary.replace_word),
+        "paraphrase 5%": lambda text, chance: _each_word(text, chance, 0.05, vocabulary.replace_word),
+        "paraphrase 10%": lambda text, chance: _each_word(text, chance, 0.10, vocabulary.replace_word),
     }
 
 

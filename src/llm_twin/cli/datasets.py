@@ -103,6 +103,40 @@ def card_command(
     print((_folder(version, name) / "README.md").read_text(encoding="utf-8"), end="")
 
 
+@group.command("check")
+def check_command(
+    version: str = typer.Argument("latest", help="A version, the beginning of a content digest, or a folder."),
+    name: str = typer.Option("", help="The author's id, where there are several."),
+    meaning: bool = typer.Option(True, help="Also compare splits by embedding, with the recipe's embedder."),
+) -> None:
+    """Prove a version against the warehouse: targets byte for byte, no leaks, all passages accounted for.
+
+    Counts everything anew from the files. Exit code 1 if something is not as promised.
+    """
+    from llm_twin.cli.collection import open_warehouse
+    from llm_twin.datasets.check import check_dataset
+    from llm_twin.datasets.manifest import read_manifest
+    from llm_twin.embedding import load_encoder
+    from llm_twin.settings import EmbeddingSettings, HomeSettings
+
+    folder = _folder(version, name)
+    manifest = read_manifest(folder)
+    revisions: dict[str, list[str]] = {}
+    with open_warehouse() as warehouse:
+        for document in warehouse.read_revisions(sorted({s["revision_id"] for s in manifest["sources"]})):
+            revisions.setdefault(document.revision_id, []).append(document.text)
+    embedder, cache = manifest["recipe"]["embedder"], HomeSettings().root / "cache" / "embeddings"
+    encoder = load_encoder(embedder, cache, api_key=EmbeddingSettings().key) if meaning and embedder else None
+    checked = check_dataset(folder, revisions, encoder)
+    for figure, value in checked.figures.items():
+        print(f"{figure.replace('_', ' '):<28} {value:,}")
+    for problem in checked.problems:
+        print(f"WRONG: {problem}")
+    if checked.problems:
+        raise typer.Exit(1)
+    print("all as promised")
+
+
 @group.command("export-sheet")
 def export_command(
     sheet: Path = typer.Argument(help="The file to write: .csv or .jsonl."),

@@ -192,6 +192,13 @@ class Warehouse:
                 found.update((r["_id"], _from_bson(r)) for r in self.database[name].find(query))
         return [found[one] for one in document_ids if one in found]
 
+    def read_revisions(self, revision_ids: Sequence[str]) -> Iterator[Document]:
+        """All that was ever collected under these revision ids, also of documents that have changed or gone since."""
+        for at in range(0, len(revision_ids), READ_BATCH):
+            query = {"revision_id": {"$in": list(revision_ids[at : at + READ_BATCH])}}
+            for record in self.database["revisions"].find(query):
+                yield _from_bson(record)
+
     def current_states(self, author: str, source: str | None = None) -> dict[str, dict[str, Any]]:
         """document_id → {url, revision_id, content, source} of the author's current documents."""
         query = {"author": author} if source is None else {"author": author, "source": source}
