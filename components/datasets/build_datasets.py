@@ -18,6 +18,7 @@ def build_datasets(
 
     from llm_twin.artifacts import note, seal
     from llm_twin.datasets import build_dataset, publish_dataset, render_report, require_no_leaks, write_dataset
+    from llm_twin.datasets.labels import read_labels
     from llm_twin.documents import CleanDocument, read_jsonl
     from llm_twin.embedding import load_encoder
     from llm_twin.llm import open_client
@@ -29,7 +30,8 @@ def build_datasets(
     client = open_client(access.base_url, access.model, settings.llm, access.key, cache / "llm")
     key = EmbeddingSettings().key
     encoder = load_encoder(settings.embedder, cache / "embeddings", api_key=key) if settings.embedder else None
-    built = build_dataset(read_jsonl(documents.path, CleanDocument), settings, encoder, client)
+    labels = read_labels(home / "datasets", settings.labels)
+    built = build_dataset(read_jsonl(documents.path, CleanDocument), settings, encoder, client, labels)
     manifest = write_dataset(built, Path(samples.path))
     Path(report.path).write_text(render_report(built, manifest), encoding="utf-8")
     require_no_leaks(built.leaks, settings)

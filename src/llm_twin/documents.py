@@ -124,7 +124,7 @@ class InstructionSample(Record):
 
 
 class PreferenceSample(Record):
-    """One preference pair: `chosen` is the author's text, `rejected` something that is not."""
+    """One preference pair: `chosen` is the author's text (or, labelled so, a person's), `rejected` what is not."""
 
     sample_id: str
     document_id: str
@@ -135,7 +135,8 @@ class PreferenceSample(Record):
     instruction: str
     chosen: str
     rejected: str
-    rejected_source: str  # degraded, base-model, llm, person …
+    rejected_source: str  # degraded, base, sft, llm, person …
+    chosen_source: str = "author"  # or person, where people wrote responses
     reason: str
     confidence: float = Field(ge=0, le=1)
 

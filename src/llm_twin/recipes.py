@@ -151,6 +151,9 @@ class DatasetsRecipe(Section):
         default="degraded", description="llm: the endpoint answers in its own voice; the model in training works too"
     )
     judge_with_llm: bool = Field(default=False, description="an LLM says how sure each pair's preference is")
+    labels: list[str] = Field(
+        default=[], description="label sets, by the names that `twin datasets import-sheet` gives them"
+    )
     llm: LlmRecipe = LlmRecipe()
     max_leaked_share: float = Field(default=0.0, ge=0, le=1, description="above it the step fails")
 

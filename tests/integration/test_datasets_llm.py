@@ -13,7 +13,8 @@ import pytest
 from pydantic import BaseModel
 
 from llm_twin.datasets import build_dataset, render_report, write_dataset
-from llm_twin.datasets.llm_samples import rank_responses, write_llm_questions
+from llm_twin.datasets.filters import Dropped
+from llm_twin.datasets.llm_samples import Ranked, rank_responses, write_llm_questions
 from llm_twin.datasets.passages import cut_passages
 from llm_twin.documents import CleanDocument, stable_id
 from llm_twin.errors import BudgetError, InputError, ServiceError
@@ -209,15 +210,29 @@ def test_an_answer_that_the_passage_does_not_support_is_dropped_and_counted() ->
     with stub_llm(answer, fault_every=0) as stub:
         passages = cut_passages(document, 5, 100)
         client = LlmClient(stub.url, "stub", patient)
-        samples = write_llm_questions(passages, {"d": "train"}, client, Letters(), counts)
+        dropped = Dropped()
+        samples = write_llm_questions(passages, {"d": "train"}, client, Letters(), counts, dropped)
+    ((gone, why),) = dropped.samples["unsupported answer"]
+    assert gone.instruction == "Who paid for the bell?" and "Queen of Denmark" in why
     assert [(s.kind, s.instruction) for s in samples] == [("question", "When was the bell cast?")]
     assert counts == {"questions: asked": 1, "answers: supported": 1, "answers: not supported": 1}
 
 
 def test_a_ranking_that_is_none_is_not_used() -> None:
     replies = iter([{"ranking": [2, 3, 1], "confidence": 0.8, "reason": "x"}, {"ranking": [1, 1, 2], "confidence": 1}])
-    patient = QUICK.model_copy(update={"timeout_seconds": 30})
-    with stub_llm(lambda prompt: next(replies), fault_every=0) as stub:
+    shown: list[str] = []
+
+    def answer(prompt: str) -> dict[str, Any]:
+        shown.append(prompt)
+        return next(replies)
+
+    responses = ["one of mine", "another", "a third"]
+    patient = QUICK.model_copy(update={"timeout_seconds": 30, "concurrency": 1, "retries": 0})
+    with stub_llm(answer, fault_every=0) as stub:
         client = LlmClient(stub.url, "stub", patient)
-        assert rank_responses("Say it.", ["a", "b", "c"], ["own words"], client) == ([1, 2, 0], 0.8, "x")
-        assert rank_responses("Say it.", ["a", "b", "c"], ["own words"], client) is None
+        (ranked,) = rank_responses([("Say it.", responses)], ["one of mine", "own words"], client)
+        assert isinstance(ranked, Ranked) and (ranked.confidence, ranked.reason) == (0.8, "x")
+        order = sorted(responses, key=lambda text: shown[0].index(f":\n{text}"))  # as the model saw them
+        assert [responses[i] for i in ranked.order] == [order[1], order[2], order[0]]
+        assert shown[0].count("one of mine") == 1 and "own words" in shown[0]  # no sample gives the answer away
+        assert rank_responses([("Say it.", responses)], ["own words"], client) == [None]

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
+
+if TYPE_CHECKING:
+    from llm_twin.llm import LlmClient
 
 group = typer.Typer(help="Data sets: list versions, compare them, read the card, label by hand.", no_args_is_help=True)
 
@@ -19,6 +23,7 @@ def mark_derived(document_ids: set[str], purge: bool = False) -> list[str]:
 
     Models are named that were trained on a marked data set: their weights still hold what they learnt.
     """
+    from llm_twin.datasets.labels import forget_labels
     from llm_twin.datasets.versions import find_trained, mark_forgotten
     from llm_twin.settings import HomeSettings, RegistrySettings
     from llm_twin.training.registry import list_models, read_lineage
@@ -27,7 +32,9 @@ def mark_derived(document_ids: set[str], purge: bool = False) -> list[str]:
     for path in (home / "cache" / "llm").glob("replies.db*"):
         path.unlink()
     marked = mark_forgotten(home / "datasets", document_ids, purge)
-    lines = [f"data set {v.name} {v.version} holds {len(v.forgotten)} forgotten document(s)" for v in marked]
+    labels = forget_labels(home / "datasets", document_ids)
+    lines = [f"{labels} labelled pair(s) of forgotten documents removed"] if labels else []
+    lines += [f"data set {v.name} {v.version} holds {len(v.forgotten)} forgotten document(s)" for v in marked]
     registry = RegistrySettings()
     if marked and (registry.tracking_uri or (home / "mlflow" / "mlflow.db").is_file()):
         uri = registry.resolve(home)
@@ -142,29 +149,80 @@ def export_command(
     sheet: Path = typer.Argument(help="The file to write: .csv or .jsonl."),
     version: str = typer.Option("latest", help="The data set's version."),
     name: str = typer.Option("", help="The author's id, where there are several."),
-    count: int = typer.Option(50, help="How many rows."),
-    blank: bool = typer.Option(False, help="Leave a response for a person to write, beside the ones to judge."),
+    count: int = typer.Option(50, min=1, help="How many rows."),
+    blank: bool = typer.Option(False, "--blank", help="Leave the author's side out, for a person to write one."),
+    generate: int = typer.Option(0, min=0, help="More responses for each row by the configured language model."),
 ) -> None:
-    """Write a sheet on which people judge responses, or write their own."""
+    """Write a sheet of responses to judge: by people, or by a model with `judge-sheet`.
+
+    Each row has responses in random order. Fill in `ranking`: their letters, best first, such as `b > a`, or only the
+    best. With --blank, `written` waits for a response by a person. Who writes and who judges is free; `import-sheet`
+    takes the sheet back.
+    """
     from llm_twin.datasets.labelling import export_sheet
 
-    rows = export_sheet(_folder(version, name), sheet, count, blank)
-    print(f"{rows} rows in {sheet}: fill in `best` (and `worst`), then `twin datasets import-sheet {sheet} OUT.jsonl`")
+    folder = _folder(version, name)
+    rows = export_sheet(folder, sheet, count, blank, generate, _open_client(folder) if generate else None)
+    wanted = "`written`, then `ranking`," if blank else "`ranking`"
+    print(f"{rows} rows in {sheet}. Fill in {wanted} or let a model judge: twin datasets judge-sheet {sheet}")
+    print(f"Then: twin datasets import-sheet {sheet}")
+
+
+@group.command("judge-sheet")
+def judge_command(
+    sheet: Path = typer.Argument(help="The sheet; rankings are written into it."),
+    version: str = typer.Option("latest", help="The version that the sheet was made from."),
+    name: str = typer.Option("", help="The author's id, where there are several."),
+) -> None:
+    """Let the configured language model rank the rows of a sheet that have no ranking yet.
+
+    It sees the responses in an order of its own beside two texts of the author. Rankings by people stay.
+    """
+    from llm_twin.datasets.labelling import judge_sheet
+    from llm_twin.errors import InputError
+
+    folder = _folder(version, name)
+    client = _open_client(folder)
+    if client is None:
+        raise InputError("no language model to judge", "set LLM_TWIN_LLM_BASE_URL and LLM_TWIN_LLM_MODEL")
+    tally = judge_sheet(folder, sheet, client)
+    print(f"{tally.done} rows judged by {client.model}; {tally.left} had a ranking or fewer than two responses")
+    if tally.failed:
+        print(f"{tally.failed} rows got no usable ranking: run it again, or rank them yourself")
+    print(f"Then: twin datasets import-sheet {sheet}")
 
 
 @group.command("import-sheet")
 def import_command(
     sheet: Path = typer.Argument(help="The sheet, filled in."),
-    output: Path = typer.Argument(help="Where to write the preference pairs, as JSON lines."),
+    output: Path | None = typer.Option(None, help="Also write the pairs here, as JSON lines."),
     version: str = typer.Option("latest", help="The version that the sheet was made from."),
     name: str = typer.Option("", help="The author's id, where there are several."),
 ) -> None:
-    """Read a sheet back as preference pairs."""
+    """Read a sheet back as preference pairs, and keep them as a label set for the next run."""
     from llm_twin.datasets.labelling import import_sheet
+    from llm_twin.datasets.labels import keep_labels
     from llm_twin.documents import write_jsonl
 
-    pairs, skipped = import_sheet(_folder(version, name), sheet)
-    print(f"{write_jsonl(output, pairs)} pairs in {output}; {skipped} rows were not filled in")
+    pairs, tally = import_sheet(_folder(version, name), sheet)
+    print(f"{len(pairs)} pairs from {tally.done} rows; {tally.left} rows have no ranking")
+    if output is not None:
+        write_jsonl(output, pairs)
+        print(f"written to {output}")
+    if pairs:
+        print(f"Kept as label set {keep_labels(_store(), pairs)}. To train on it, in the recipe:")
+        print(f"  datasets:\n    labels: [{keep_labels(_store(), pairs)}]")
+
+
+def _open_client(folder: Path) -> LlmClient | None:
+    """The configured language model, bounded as the data set's recipe says."""
+    from llm_twin.datasets.manifest import read_manifest
+    from llm_twin.llm import open_client
+    from llm_twin.recipes import LlmRecipe
+    from llm_twin.settings import HomeSettings, LlmSettings
+
+    access, bounds = LlmSettings(), LlmRecipe.model_validate(read_manifest(folder)["recipe"]["llm"])
+    return open_client(access.base_url, access.model, bounds, access.key, HomeSettings().root / "cache" / "llm")
 
 
 @group.command("push")

@@ -14,6 +14,7 @@ from llm_twin.datasets.augment import augment_thin
 from llm_twin.datasets.filters import Dropped, apply_filters, list_filters
 from llm_twin.datasets.instructions import write_instructions
 from llm_twin.datasets.keyphrases import PhraseWeights
+from llm_twin.datasets.labels import use_labels
 from llm_twin.datasets.passages import Passage, count_words, cut_passages
 from llm_twin.datasets.preferences import limit_pairs, pair_degraded
 from llm_twin.datasets.quality import measure_quality
@@ -41,8 +42,9 @@ class BuiltDataset:
     instructions: list[InstructionSample]
     preferences: list[PreferenceSample]
     dropped: Dropped
-    made: dict[str, int]  # samples beside one for each passage: questions, augmented
+    made: dict[str, int]  # proposed beside one sample for each passage: questions, augmented
     unpaired: dict[str, int]
+    labels: dict[str, int]  # what became of labelled pairs
     leaks: dict[str, Any]
     quality: dict[str, Any]
     llm: dict[str, Any] = field(default_factory=dict)  # the ledger, and what became of each question
@@ -53,12 +55,14 @@ def build_dataset(
     recipe: DatasetsRecipe,
     encoder: Encodes | None = None,
     client: LlmClient | None = None,
+    labels: Sequence[PreferenceSample] = (),
 ) -> BuiltDataset:
     """Make a data set of `documents`.
 
     `encoder` adds meaning to the overlap checks and topics to the quality report; without it only words count.
-    `client` is asked for what the recipe wants of an LLM. Raises InputError when the recipe wants one and there is
-    none, BudgetError from asking, QualityError when nothing is left to train on.
+    `client` is asked for what the recipe wants of an LLM. `labels` are judged pairs that take the place of those
+    made of the same passages. Raises InputError when the recipe wants an LLM and there is none, BudgetError from
+    asking, QualityError when nothing is left to train on.
     """
     require_client(recipe, client)
     ordered = sorted(documents, key=lambda document: document.document_id)
@@ -66,8 +70,9 @@ def build_dataset(
     passages = cut_all(ordered, recipe)
     weights = PhraseWeights(document.text for document in ordered)
     asked: Counter[str] = Counter()
-    samples, questions = _write(passages, splits, weights, recipe, encoder, client, asked)
     dropped = Dropped()
+    samples, questions = _write(passages, splits, weights, recipe, encoder, client, asked, dropped)
+    proposed = len(questions) + dropped.counts.get(llm_samples.UNSUPPORTED, 0)
     languages = {document.document_id: document.language for document in ordered}
     samples = apply_filters([*samples, *questions], list_filters(recipe, languages), dropped)
     samples = drop_duplicates(samples, recipe, dropped)
@@ -82,13 +87,18 @@ def build_dataset(
     more = augment_thin(samples, passages, quality["topics"], weights, recipe)
     samples = [*samples, *more]
     found = leaks.measure_leaks(samples, recipe, {**vectors, **embed_outputs(more, encoder)})
-    pairs, unpaired = pair_samples(samples, recipe, client, asked)
+    labelled: Counter[str] = Counter()
+    held_out = [document.text for document in ordered if splits[document.document_id] != "train"]
+    pairs, unpaired = pair_samples(samples, recipe, client, asked, labels, held_out, labelled)
     report(f"datasets: {len(samples):,} instruction samples, {len(pairs):,} preference pairs")
-    made = {"questions": len(questions), "augmented": len(more)}
-    ledger = {**client.ledger.summarise(), "results": dict(sorted(asked.items()))} if client and asked else {}
+    made = {"questions": proposed, "augmented": len(more)}
+    ledger: dict[str, Any] = {}
+    if client and asked:
+        ledger = {"model": client.model, **client.ledger.summarise(), "results": dict(sorted(asked.items()))}
     return BuiltDataset(
-        ordered, splits, recipe, len(passages), samples, pairs, dropped, made, unpaired, found, quality, ledger
-    )
+        ordered, splits, recipe, len(passages), samples, pairs, dropped, made, unpaired, dict(labelled), found, quality,
+        ledger,
+    )  # fmt: skip
 
 
 def require_client(recipe: DatasetsRecipe, client: LlmClient | None) -> None:
@@ -115,6 +125,7 @@ def _write(
     encoder: Encodes | None,
     client: LlmClient | None,
     asked: Counter[str],
+    dropped: Dropped,
 ) -> tuple[list[InstructionSample], list[InstructionSample]]:
     """One sample for each passage, and the question-and-answer samples."""
     if client and recipe.instructions_from == "llm":
@@ -125,7 +136,7 @@ def _write(
         return samples, []
     if encoder is None:
         raise InputError("datasets.questions_from_llm needs an encoder to check answers", "set datasets.embedder")
-    return samples, llm_samples.write_llm_questions(passages, splits, client, encoder, asked)
+    return samples, llm_samples.write_llm_questions(passages, splits, client, encoder, asked, dropped)
 
 
 def cut_all(documents: Sequence[CleanDocument], recipe: DatasetsRecipe) -> list[Passage]:
@@ -164,8 +175,11 @@ def pair_samples(
     recipe: DatasetsRecipe,
     client: LlmClient | None = None,
     asked: Counter[str] | None = None,
+    labels: Sequence[PreferenceSample] = (),
+    held_out: Sequence[str] = (),
+    labelled: Counter[str] | None = None,
 ) -> tuple[list[PreferenceSample], dict[str, int]]:
-    """Preference pairs, and how many samples have none, by reason. A passage has one pair at most."""
+    """Preference pairs, and how many samples have none, by reason. Without labels a passage has one pair at most."""
     once = list({(s.document_id, s.output): s for s in samples if s.kind != "question"}.values())
     counts: Counter[str] = asked if asked is not None else Counter()
     if client and recipe.rejected_from == "llm":
@@ -177,7 +191,14 @@ def pair_samples(
     if client and recipe.judge_with_llm:
         texts = [sample.output for sample in once if sample.split == "train"]
         judged = llm_samples.judge_pairs(pairs, texts, client, recipe.seed, counts)
-    train = [pair for pair in judged if pair.split == "train"]
+    train = use_labels(
+        labels,
+        once,
+        [pair for pair in judged if pair.split == "train"],
+        held_out,
+        recipe.max_shared_words,
+        labelled if labelled is not None else Counter(),
+    )
     kept = limit_pairs(train, recipe.max_preference_pairs, recipe.seed)
     unpaired = {
         "question, or a passage paired already": len(samples) - len(once),

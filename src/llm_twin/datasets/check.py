@@ -17,7 +17,6 @@ from llm_twin.recipes import DatasetsRecipe
 from llm_twin.support.check import Encodes
 
 WORDED_BY_OTHERS = ("question",)  # kinds whose output is a model's wording, checked against the passage when made
-LABELLED = "person"  # rejected_source of pairs from a labelling sheet: their chosen side may be a person's own
 MARKS = {
     "apostrophes": "'’",
     "dashes": "–—",
@@ -63,7 +62,7 @@ def _check_targets(
 ) -> None:
     """Outputs and chosen sides against the bytes of the revision that they name."""
     targets = [(s.revision_id, s.output, s.url) for s in samples if s.kind not in WORDED_BY_OTHERS]
-    targets += [(p.revision_id, p.chosen, p.url) for p in pairs if p.rejected_source != LABELLED]
+    targets += [(p.revision_id, p.chosen, p.url) for p in pairs if p.chosen_source == "author"]
     unknown = sorted({url for revision, _, url in targets if revision not in revisions})
     lost = [
         (url, text)

@@ -68,7 +68,9 @@ def _facts(built: BuiltDataset) -> dict[str, Any]:
             "instructions": {name: sum(s.split == name for s in built.instructions) for name in SPLITS},
             "preferences": {name: sum(p.split == name for p in built.preferences) for name in SPLITS},
             "unpaired": built.unpaired,
+            "labels": built.labels,
             "llm": built.llm.get("results", {}),
         },
+        "model": built.llm.get("model", ""),
         "leaks": {key: value for key, value in built.leaks.items() if key != "pairs"},
     }

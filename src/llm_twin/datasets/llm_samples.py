@@ -6,12 +6,13 @@ rewrite, and all are counted.
 
 from __future__ import annotations
 
-import random
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from pydantic import BaseModel, Field
 
+from llm_twin.datasets.filters import Dropped
 from llm_twin.datasets.instructions import compose_instruction, make_sample
 from llm_twin.datasets.keyphrases import PhraseWeights
 from llm_twin.datasets.passages import Passage, count_words
@@ -25,6 +26,7 @@ from llm_twin.support.check import Encodes
 
 QUESTIONS_A_PASSAGE = 3
 MIN_ANSWER_SUPPORT = 0.6
+UNSUPPORTED = "unsupported answer"
 
 
 class InstructionReply(BaseModel):
@@ -88,9 +90,14 @@ def write_llm_instructions(
 
 
 def write_llm_questions(
-    passages: Sequence[Passage], splits: dict[str, Split], client: LlmClient, encoder: Encodes, counts: Counter[str]
+    passages: Sequence[Passage],
+    splits: dict[str, Split],
+    client: LlmClient,
+    encoder: Encodes,
+    counts: Counter[str],
+    dropped: Dropped,
 ) -> list[InstructionSample]:
-    """Question-and-answer samples whose every sentence the passage supports; the others are counted and dropped.
+    """Question-and-answer samples whose every sentence the passage supports; the others go, as `unsupported answer`.
 
     Unlike all other samples their output is the LLM's wording of what the author says: kind `question`.
     """
@@ -100,6 +107,7 @@ def write_llm_questions(
         )
         for p in passages
     ]
+    dropped.samples.setdefault(UNSUPPORTED, [])
     samples: list[InstructionSample] = []
     for passage, outcome in zip(passages, client.ask_all(requests, QuestionsReply, "questions"), strict=True):
         if outcome.value is None:
@@ -109,14 +117,17 @@ def write_llm_questions(
         for pair in outcome.value.pairs[:QUESTIONS_A_PASSAGE]:
             sentences = [sentence.text for sentence in split_sentences(pair.answer)]
             checked = check_support(sentences, [_as_chunk(passage)], encoder, MIN_ANSWER_SUPPORT)
-            if not checked or not all(sentence.supported for sentence in checked):
-                counts["answers: not supported"] += 1
-                continue
-            counts["answers: supported"] += 1
             split = splits[passage.document.document_id]
             sample = make_sample(passage, split, "question", "llm", pair.question.strip())
             new_id = stable_id(sample.sample_id, pair.answer)
-            samples.append(sample.model_copy(update={"output": pair.answer.strip(), "sample_id": new_id}))
+            sample = sample.model_copy(update={"output": pair.answer.strip(), "sample_id": new_id})
+            unsupported = [sentence.text for sentence in checked if not sentence.supported]
+            if checked and not unsupported:
+                counts["answers: supported"] += 1
+                samples.append(sample)
+                continue
+            counts["answers: not supported"] += 1
+            dropped.add(UNSUPPORTED, sample, f"not in the passage: “{' '.join(unsupported)[:160]}”")
     return samples
 
 
@@ -176,10 +187,13 @@ def judge_pairs(
 
     Pairs where it prefers the rejected side are dropped, those it could not judge stay as they are; `counts` tells.
     """
-    samples = random.Random(seed).sample(list(author_texts), min(2, len(author_texts)))
     firsts = [int(stable_id(str(seed), pair.sample_id), 16) % 2 == 0 for pair in pairs]
     requests = [
-        _ask_ranking(pair.instruction, samples, [pair.chosen, pair.rejected] if first else [pair.rejected, pair.chosen])
+        _ask_ranking(
+            pair.instruction,
+            _show_author(author_texts, [pair.chosen]),
+            [pair.chosen, pair.rejected] if first else [pair.rejected, pair.chosen],
+        )
         for pair, first in zip(pairs, firsts, strict=True)
     ]
     judged: list[PreferenceSample] = []
@@ -198,15 +212,57 @@ def judge_pairs(
     return judged
 
 
+@dataclass(frozen=True)
+class Ranked:
+    """A model's ranking: positions best first, how sure it is of the first, and why."""
+
+    order: list[int]
+    confidence: float
+    reason: str
+
+
 def rank_responses(
-    instruction: str, responses: Sequence[str], author_texts: Sequence[str], client: LlmClient
-) -> tuple[list[int], float, str] | None:
-    """An LLM's ranking of several responses: positions best first, confidence, reason; None if it gave none."""
-    request = _ask_ranking(instruction, list(author_texts), list(responses))
-    value = client.ask_all([request], RankingReply, "ranking")[0].value
-    if value is None or sorted(value.ranking) != list(range(1, len(responses) + 1)):
-        return None
-    return [number - 1 for number in value.ranking], value.confidence, value.reason
+    asked: Sequence[tuple[str, Sequence[str]]], author_texts: Sequence[str], client: LlmClient
+) -> list[Ranked | None]:
+    """The model's ranking of each instruction's responses, or None where it gave none that is one.
+
+    The responses are shown in an order drawn by their content, so that no place is favoured, beside two texts of
+    the author that are none of them.
+    """
+    requests = []
+    orders = []
+    for instruction, responses in asked:
+        drawn = [stable_id("ranking", text) for text in responses]
+        order = sorted(range(len(responses)), key=drawn.__getitem__)
+        orders.append(order)
+        samples = _show_author(author_texts, responses)
+        requests.append(_ask_ranking(instruction, samples, [responses[i] for i in order]))
+    found: list[Ranked | None] = []
+    for order, outcome in zip(orders, client.ask_all(requests, RankingReply, "ranking"), strict=True):
+        value = outcome.value
+        if value is None or sorted(value.ranking) != list(range(1, len(order) + 1)):
+            found.append(None)
+            continue
+        found.append(Ranked([order[number - 1] for number in value.ranking], value.confidence, value.reason.strip()))
+    return found
+
+
+def write_responses(samples: Sequence[InstructionSample], count: int, client: LlmClient) -> list[list[str]]:
+    """Up to `count` different responses by the model to each sample's instruction; fewer where it failed."""
+    requests = [
+        Request(render_prompt("llm_response", instruction=s.instruction, words=count_words(s.output)), again=number)
+        for s in samples
+        for number in range(count)
+    ]
+    outcomes = client.ask_all(requests, TextReply, "responses")
+    texts = [outcome.value.text.strip() if outcome.value else "" for outcome in outcomes]
+    return [list(dict.fromkeys(text for text in texts[at : at + count] if text)) for at in range(0, len(texts), count)]
+
+
+def _show_author(texts: Sequence[str], responses: Sequence[str]) -> list[str]:
+    """Two of the author's texts that are none of the responses: a judge must not see the answer."""
+    drawn = sorted(texts, key=lambda text: stable_id("shown", text))[: len(responses) + 2]
+    return [text for text in drawn if text not in responses][:2]
 
 
 def _ask_ranking(instruction: str, samples: list[str], responses: list[str]) -> Request:

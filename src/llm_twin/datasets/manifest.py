@@ -19,9 +19,13 @@ def describe_content(
     recipe: dict[str, Any],
     sources: list[dict[str, Any]],
     counts: dict[str, Any],
+    model: str,
     leaks: dict[str, Any],
 ) -> dict[str, Any]:
-    """The part of a manifest that does not come from the files. No times in it: the same inputs give the same bytes."""
+    """The part of a manifest that does not come from the files. No times in it: the same inputs give the same bytes.
+
+    `model` is the language model that was asked, if one was.
+    """
     return {
         "format": FORMAT,
         "authors": authors,
@@ -30,8 +34,22 @@ def describe_content(
         "sources": sources,
         "counts": counts,
         "leaks": leaks,
-        "prompts": {name: prompt_version(name) for name in list_prompts() if name.startswith("instruction_")},
+        "model": model,
+        "prompts": {name: prompt_version(name) for name in _used_prompts(recipe)},
     }
+
+
+def _used_prompts(recipe: dict[str, Any]) -> list[str]:
+    """The prompts that a recipe's samples are made with: the rules' always, since they stand in for a model."""
+    asked = {
+        "llm_instruction": recipe["instructions_from"] == "llm",
+        "llm_questions": recipe["questions_from_llm"],
+        "llm_response": recipe["rejected_from"] == "llm",
+        "llm_judge": recipe["judge_with_llm"],
+    }
+    used = [name for name, wanted in asked.items() if wanted]
+    rules = [name for name in list_prompts() if name.startswith("instruction_")]
+    return sorted([*rules, *used, *(["repair_reply"] if used else [])])
 
 
 def write_manifest(folder: Path, facts: dict[str, Any]) -> dict[str, Any]:

@@ -30,10 +30,14 @@ REFUSED = frozenset({401, 403, 404})  # no other question would fare better
 
 @dataclass(frozen=True)
 class Request:
-    """One question: the user's message, and the system's if any."""
+    """One question: the user's message, and the system's if any.
+
+    `again` tells the same question asked more than once apart: each number has its own reply, in the cache too.
+    """
 
     prompt: str
     system: str = ""
+    again: int = 0
 
 
 @dataclass(frozen=True)
@@ -105,12 +109,11 @@ class LlmClient:
         messages = [{"role": "user", "content": request.prompt}]
         if request.system:
             messages.insert(0, {"role": "system", "content": request.system})
-        key = ReplyCache.key(
-            {
-                "url": self.base_url, "model": self.model, "messages": messages, "max_tokens": self.recipe.max_tokens,
-                "temperature": self.recipe.temperature, "schema": reply_type.model_json_schema(),
-            }
-        )  # fmt: skip
+        question = {
+            "url": self.base_url, "model": self.model, "messages": messages, "max_tokens": self.recipe.max_tokens,
+            "temperature": self.recipe.temperature, "schema": reply_type.model_json_schema(),
+        }  # fmt: skip
+        key = ReplyCache.key(question | {"again": request.again} if request.again else question)
         known = self._cache.get(key) if self._cache else None
         if known is not None:
             return Outcome(parse_reply(known, reply_type), cached=True)

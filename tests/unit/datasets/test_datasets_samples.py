@@ -1,27 +1,20 @@
-"""Instructions, rejected texts, filters and labelling sheets."""
+"""Instructions, rejected texts and filters."""
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
-from llm_twin.datasets import build_dataset, write_dataset
 from llm_twin.datasets.degrade import degrade_text
 from llm_twin.datasets.filters import Dropped, apply_filters, list_filters
 from llm_twin.datasets.instructions import compose_instruction
 from llm_twin.datasets.keyphrases import PhraseWeights
-from llm_twin.datasets.labelling import export_sheet, import_sheet
 from llm_twin.datasets.passages import cut_passages
 from llm_twin.documents import CleanDocument, InstructionSample
-from llm_twin.errors import InputError
 from llm_twin.recipes import DatasetsRecipe
 
 Make = Callable[..., CleanDocument]
-Write = Callable[[int, int], str]
 ESSAY = """The harbour gauge stopped on a Tuesday. Nobody had touched it.
 
 ## Who reads the tide tables?
@@ -111,88 +104,3 @@ def test_an_instruction_that_gives_the_answer_away_goes() -> None:
     dropped = Dropped()
     apply_filters([make_sample(PLAIN, f"Say this: {PLAIN}")], list_filters(DatasetsRecipe(), {}), dropped)
     assert dropped.counts["echo"] == 1
-
-
-@pytest.fixture
-def folder(make_document: Make, write_text: Write, tmp_path: Path) -> Path:
-    documents = [make_document(write_text(n, 4), n) for n in range(12)]
-    write_dataset(build_dataset(documents, DatasetsRecipe(embedder="")), tmp_path / "samples")
-    return tmp_path / "samples"
-
-
-@pytest.mark.parametrize("name", ["sheet.csv", "sheet.jsonl"])
-def test_a_sheet_filled_in_by_a_person_comes_back_as_pairs(folder: Path, tmp_path: Path, name: str) -> None:
-    sheet = tmp_path / name
-    assert export_sheet(folder, sheet, 6) == 6
-    if name.endswith("csv"):
-        with sheet.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file))
-    else:
-        rows = [json.loads(line) for line in sheet.read_text(encoding="utf-8").splitlines()]
-    rows[0].update(best="a", sure="0.7", why="plainer")
-    rows[1].update(best="b")
-    rows[2].update(best="written", worst="a", written="=My own words, begun with a sign,\nover two lines.")
-    save_rows(sheet, rows)
-    pairs, skipped = import_sheet(folder, sheet)
-    assert skipped == 3 and [pair.rejected_source for pair in pairs] == ["person"] * 3
-    assert (pairs[0].chosen, pairs[0].rejected) == (rows[0]["response_a"], rows[0]["response_b"])
-    assert pairs[0].confidence == 0.7 and pairs[0].reason == "judged by a person: plainer"
-    assert (pairs[1].chosen, pairs[1].rejected) == (rows[1]["response_b"], rows[1]["response_a"])
-    assert pairs[2].chosen.endswith("over two lines.") and "written and judged" in pairs[2].reason
-    assert {pair.split for pair in pairs} == {"train"}
-
-
-def save_rows(sheet: Path, rows: list[dict[str, str]]) -> None:
-    if sheet.suffix == ".csv":
-        with sheet.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
-    else:
-        sheet.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"best": "c"}, "best is 'c'"),
-        ({"best": "a", "worst": "a"}, "the same"),
-        ({"best": "written"}, "best is 'written'"),
-        ({"best": "a", "sure": "very"}, "sure is 'very'"),
-        ({"best": "a", "sample_id": "x"}, "no sample 'x'"),
-    ],
-)
-def test_a_mistake_on_a_sheet_is_named_by_row(
-    folder: Path, tmp_path: Path, change: dict[str, str], message: str
-) -> None:
-    sheet = tmp_path / "sheet.csv"
-    export_sheet(folder, sheet, 3)
-    with sheet.open(encoding="utf-8-sig", newline="") as file:
-        rows = list(csv.DictReader(file))
-    rows[1].update(change)
-    save_rows(sheet, rows)
-    with pytest.raises(InputError, match="row 3: .*" + message):
-        import_sheet(folder, sheet)
-
-
-def test_a_blank_sheet_asks_a_person_to_write(folder: Path, tmp_path: Path) -> None:
-    export_sheet(folder, tmp_path / "sheet.jsonl", 4, blank=True)
-    rows = [json.loads(line) for line in (tmp_path / "sheet.jsonl").read_text().splitlines()]
-    assert all(row["response_a"] and not row["response_b"] and not row["written"] for row in rows)
-
-
-def test_no_cell_of_a_csv_sheet_is_a_formula(make_document: Make, write_text: Write, tmp_path: Path) -> None:
-    lists = [make_document("+ " + write_text(n, 3).replace("\n\n", "\n+ "), n) for n in range(12)]
-    folder, sheet = tmp_path / "samples", tmp_path / "sheet.csv"
-    write_dataset(build_dataset(lists, DatasetsRecipe(embedder="")), folder)
-    export_sheet(folder, sheet, 6)
-    with sheet.open(encoding="utf-8-sig", newline="") as file:
-        rows = list(csv.DictReader(file))
-    cells = [cell for row in rows for cell in row.values()]
-    assert any(cell.startswith("'+") for cell in cells)
-    assert not any(cell.startswith(("=", "+", "@")) for cell in cells)
-    for row in rows:
-        row["best"] = "a"
-    save_rows(sheet, rows)
-    pairs = import_sheet(folder, sheet)[0]
-    assert any(text.startswith("+ ") for pair in pairs for text in (pair.chosen, pair.rejected))  # back as it was
