@@ -133,6 +133,11 @@ class DatasetsRecipe(Section):
     max_output_words: int = Field(default=160, ge=1)
     continuation_share: float = Field(default=0.25, ge=0, le=1, description="of passages that follow another")
     max_preference_pairs: int = Field(default=600, ge=0, description="for training; validation and test have all")
+    toxicity_model: str = Field(
+        default="profanity-check",
+        description="the packaged classifier, a sequence classifier's hub id or folder, or empty: patterns only",
+    )
+    max_toxicity: float = Field(default=0.9, gt=0, le=1, description="a sample that the classifier puts above it goes")
     min_duplicate_jaccard: float = Field(default=0.5, gt=0, le=1, description="near-duplicate outputs above it go")
     max_shared_words: int = Field(
         default=12, ge=4, description="longest run of words that a training sample may share with held-out text"

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from llm_twin.datasets.passages import count_words
+from llm_twin.datasets.toxicity import make_toxicity_judge
 from llm_twin.documents import InstructionSample
 from llm_twin.privacy import find_pii
 from llm_twin.recipes import DatasetsRecipe
@@ -58,7 +59,7 @@ def list_filters(recipe: DatasetsRecipe, languages: dict[str, str | None]) -> di
         "language": lambda sample: judge_language(sample, languages.get(sample.document_id)),
         "spam": judge_spam,
         "low quality": judge_quality,
-        "toxicity": judge_toxicity,
+        "toxicity": make_toxicity_judge(recipe.toxicity_model, recipe.max_toxicity),
         "personal data": judge_personal_data,
         "echo": judge_echo,
     }
@@ -107,22 +108,6 @@ def judge_quality(sample: InstructionSample) -> str:
     if not re.search(r"[.!?…:]", plain):
         return "no sentence"
     return ""
-
-
-# Abuse aimed at someone and threats. No model is asked: this finds the blunt, not the subtle.
-TOXIC = re.compile(
-    r"\b(kill (?:your|him|her|them)sel(?:f|ves)|(?:i|we)(?:'ll| will| should| are going to) (?:kill|shoot|rape|lynch) "
-    r"(?:you|him|her|them)|(?:go|just) die\b|you (?:fucking |stupid |dumb )+\w+|piece of shit|"
-    r"fuck (?:you|him|her|them|off)|"
-    r"(?:those|these|all) \w+ (?:are|is) (?:vermin|subhuman|parasites|animals)|retard(?:ed|s)?|son of a bitch)\b",
-    re.IGNORECASE,
-)
-
-
-def judge_toxicity(sample: InstructionSample) -> str:
-    """Threats and abuse aimed at people, by patterns."""
-    found = TOXIC.search(sample.output.replace("’", "'"))
-    return f"“{found[0]}”" if found else ""
 
 
 MIN_LANGUAGE_WORDS = 20
