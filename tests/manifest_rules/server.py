@@ -106,7 +106,7 @@ def _key(thing: dict[str, Any]) -> tuple[str, str]:
 
 
 def _lost(sent: Any, kept: Any, path: str) -> list[str]:
-    """Where a key of `sent` is missing in `kept`; an empty value may go, lists of another length are compared by place."""
+    """Where a key of `sent` is missing in `kept`; an empty value may go; lists by place."""
     if isinstance(sent, dict):
         if not isinstance(kept, dict):
             return [f"{path}: {sent!r} became {kept!r}"]
