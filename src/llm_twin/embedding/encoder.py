@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from llm_twin.embedding import workers
 from llm_twin.embedding.cache import EmbeddingCache
 from llm_twin.errors import ModelError
 
-# texts → float32 array of one row a text; rows need not be of unit length
+# texts → float32 array of one row a text; rows need not be of unit length; called from several threads at once
 Embed = Callable[[list[str]], np.ndarray]
 
 
@@ -66,9 +67,10 @@ class Encoder:
         """Embed in batches of similar length, so that little is padding; the order of `texts` is kept."""
         vectors = np.zeros((len(texts), self.dimension), np.float32)
         order = sorted(range(len(texts)), key=lambda row: -len(texts[row]))
-        for start in range(0, len(order), self.batch_size):
-            rows = order[start : start + self.batch_size]
-            vectors[rows] = self.embed([texts[row] for row in rows])
+        batches = [order[start : start + self.batch_size] for start in range(0, len(order), self.batch_size)]
+        waiting = [workers.submit(self.embed, [texts[row] for row in rows]) for rows in batches]
+        for rows, answer in zip(batches, waiting, strict=True):
+            vectors[rows] = answer.result()
         self.counts["embedded"] += len(texts)
         return normalise(vectors)
 

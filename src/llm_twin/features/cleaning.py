@@ -25,7 +25,7 @@ _MANY_LINES = re.compile(r"\n{4,}")
 _INVISIBLE = re.compile(r"[\u200b\u200c\u200d\u2060\ufeff\u00ad]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _WORD = re.compile(r"\w+")
-_LANGUAGE_SAMPLE = 2000  # characters
+_LANGUAGE_SAMPLE = 600  # characters: the detector takes as long as the text, and is as sure of a paragraph
 
 
 @dataclass

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 from llm_twin.features.stopwords import STOPWORDS
@@ -13,42 +14,42 @@ from llm_twin.support import split_sentences
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _FENCED = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
 _PHRASE_END = re.compile(r"[^\w\s'’-]+|\n\s*\n")
+_BLANK_LINES = re.compile(r"\n\s*\n")
 _VOWELS = re.compile(r"[aeiouy]+")
 
 
 def describe_text(text: str, groups: Sequence[str]) -> dict[str, Any]:
     """The chosen groups of metadata: sizes, readability, topics."""
     described: dict[str, Any] = {}
-    if "sizes" in groups:
-        described |= measure_sizes(text)
-    if "readability" in groups:
-        described["readability"] = measure_readability(text)
+    if "sizes" in groups or "readability" in groups:
+        words = _WORD.findall(text)
+        sentences = max(len(split_sentences(text)), 1)
+        if "sizes" in groups:
+            described |= {
+                "words": len(words),
+                "characters": len(text),
+                "paragraphs": sum(1 for part in _BLANK_LINES.split(text) if part.strip()),
+                "mean_sentence_words": round(len(words) / sentences, 1),
+            }
+        if "readability" in groups:
+            described["readability"] = measure_readability(words, sentences)
     if "topics" in groups:
         described["topics"] = find_topics(text)
     return described
 
 
-def measure_sizes(text: str) -> dict[str, Any]:
-    """Words, characters, paragraphs, and the mean sentence length in words."""
-    words = len(_WORD.findall(text))
-    sentences = max(len(split_sentences(text)), 1)
-    paragraphs = sum(1 for part in re.split(r"\n\s*\n", text) if part.strip())
-    return {
-        "words": words,
-        "characters": len(text),
-        "paragraphs": paragraphs,
-        "mean_sentence_words": round(words / sentences, 1),
-    }
-
-
-def measure_readability(text: str) -> float:
-    """Flesch reading ease (Flesch 1948), English: 100 very easy, 30 very hard; syllables by groups of vowels."""
-    words = _WORD.findall(text.lower())
+def measure_readability(words: Sequence[str], sentences: int) -> float:
+    """Flesch reading ease (Flesch 1948), English: 100 very easy, 30 very hard."""
     if not words:
         return 0.0
-    syllables = sum(max(len(_VOWELS.findall(word)) - word.endswith("e"), 1) for word in words)
-    sentences = max(len(split_sentences(text)), 1)
+    syllables = sum(_count_syllables(word.lower()) for word in words)
     return round(206.835 - 1.015 * len(words) / sentences - 84.6 * syllables / len(words), 1)
+
+
+@lru_cache(maxsize=50_000)
+def _count_syllables(word: str) -> int:
+    """Groups of vowels, a last silent e left out."""
+    return max(len(_VOWELS.findall(word)) - word.endswith("e"), 1)
 
 
 def find_topics(text: str, count: int = 5) -> list[str]:
@@ -57,15 +58,11 @@ def find_topics(text: str, count: int = 5) -> list[str]:
     A phrase counts by its occurrences times its length in words; code blocks are left out. Phrases of words that a
     chosen phrase holds are passed over.
     """
-    prose = _FENCED.sub(" ", text)
     counts: Counter[tuple[str, ...]] = Counter()
-    for run in _PHRASE_END.split(prose.lower()):
-        words = _WORD.findall(run)
-        for size in (1, 2, 3):
-            for at in range(len(words) - size + 1):
-                phrase = tuple(words[at : at + size])
-                if all(len(word) > 2 and word not in STOPWORDS for word in phrase):
-                    counts[phrase] += 1
+    for run in _PHRASE_END.split(_FENCED.sub(" ", text).lower()):
+        for content in _content_runs(_WORD.findall(run)):
+            for size in (1, 2, 3):
+                counts.update(zip(*(content[at:] for at in range(size)), strict=False))
     weighed = sorted(
         ((times * len(phrase), phrase) for phrase, times in counts.items() if times > 1),
         key=lambda one: (-one[0], one[1]),
@@ -77,3 +74,16 @@ def find_topics(text: str, count: int = 5) -> list[str]:
         if len(chosen) == count:
             break
     return [" ".join(phrase) for phrase in chosen]
+
+
+def _content_runs(words: Sequence[str]) -> Iterator[list[str]]:
+    """Neighbouring words that are neither function words nor very short."""
+    run: list[str] = []
+    for word in words:
+        if len(word) > 2 and word not in STOPWORDS:
+            run.append(word)
+        elif run:
+            yield run
+            run = []
+    if run:
+        yield run

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from llm_twin.documents import CleanDocument, Document
 from llm_twin.embedding import Encoder
-from llm_twin.features.chunking import chunk_documents
 from llm_twin.features.cleaning import clean_document
 from llm_twin.features.duplicates import DuplicateTable
 from llm_twin.features.indexing import SyncReport, chunk_count, describe_layout, document_of
-from llm_twin.features.vectors import check_vectors, embed_chunks
-from llm_twin.progress import report, track
+from llm_twin.features.streaming import write_documents
+from llm_twin.progress import track
 from llm_twin.recipes import FeaturesRecipe
-from llm_twin.stores.vectors import Entry, VectorIndex, describe_state
+from llm_twin.stores.vectors import VectorIndex
 
 if TYPE_CHECKING:
     from llm_twin.stores.warehouse import Warehouse
@@ -96,17 +95,14 @@ class Synchroniser:
         wanted = {one: source for one, source in self._sources.items() if one not in dropped}
         done = SyncReport(documents=len(wanted))
         differing = [one for one, source in wanted.items() if self._present.get(one) != source or one in self._stale]
-        for start in range(0, len(differing), BATCH_DOCUMENTS):
-            some = differing[start : start + BATCH_DOCUMENTS]
-            known = [at_hand[one] for one in some if one in at_hand]
-            for document in self.warehouse.read_documents([one for one in some if one not in at_hand]):
-                cleaned, _ = clean_document(document, self.recipe, self.author_name)
-                if cleaned is not None:
-                    known.append(cleaned)
-            done.chunks_written += self._write_documents(known)
-            done.written += len(known)
-            if len(differing) > BATCH_DOCUMENTS:
-                report(f"indexing documents: {start + len(some):,}/{len(differing):,}")
+        done.written, done.chunks_written = write_documents(
+            self._read_clean(differing, at_hand),
+            self.index,
+            self.collection,
+            self.encoder,
+            self.recipe,
+            self._present.keys() | self._stale,
+        )
         gone = (set(self._present) | self._stale) - set(wanted)
         if gone:
             self.index.delete_documents(self.collection, sorted(gone))
@@ -116,17 +112,14 @@ class Synchroniser:
         self.index.promote(self.author, self.collection)
         return done
 
-    def _write_documents(self, documents: list[CleanDocument]) -> int:
-        chunks = list(chunk_documents(documents, self.recipe, self.encoder))
-        entries: dict[str, list[Entry]] = {}
-        for window, dense, sparse in embed_chunks(chunks, self.encoder, self.recipe):
-            check_vectors(dense)
-            for chunk, vector, terms in zip(window, dense, sparse, strict=True):
-                entries.setdefault(chunk.document_id, []).append(Entry(chunk, vector, terms))
-        batch = [(describe_state(one, [entry.chunk for entry in own]), own) for one, own in entries.items()]
-        if batch:
-            self.index.write_documents(self.collection, batch, self._present.keys() | self._stale)
-        return len(chunks)
+    def _read_clean(self, ids: Sequence[str], at_hand: Mapping[str, CleanDocument]) -> Iterator[CleanDocument]:
+        """Clean documents in the order of `ids`, those not at hand read from the warehouse some at a time."""
+        for start in track(range(0, len(ids), BATCH_DOCUMENTS), "indexing batches of documents"):
+            some = ids[start : start + BATCH_DOCUMENTS]
+            read = self.warehouse.read_documents([one for one in some if one not in at_hand])
+            cleaned = (clean_document(document, self.recipe, self.author_name)[0] for document in read)
+            known = {one.document_id: one for one in cleaned if one is not None}
+            yield from (document for one in some if (document := at_hand.get(one) or known.get(one)) is not None)
 
     def digest(self) -> str:
         """Names the index's content."""

@@ -13,13 +13,16 @@ import numpy as np
 from llm_twin.documents import Chunk
 from llm_twin.embedding import Encoder
 from llm_twin.errors import InputError, QualityError
+from llm_twin.features.ahead import read_ahead
 from llm_twin.features.sparse import weigh_document
 from llm_twin.progress import track
 from llm_twin.recipes import FeaturesRecipe
 
+FIRST_WINDOW_CHUNKS = 64
 WINDOW_CHUNKS = 1024  # embedded at once: enough to sort by length, little enough to hold
 COLLAPSED_COSINE = 0.999
 MIN_CHUNKS_TO_JUDGE = 20
+Sparse = tuple[list[int], list[float]]  # indices, weights
 FILES = ("dense", "ends", "indices", "values")
 
 
@@ -39,13 +42,25 @@ def embedding_text(chunk: Chunk, context: str) -> str:
 
 def embed_chunks(
     chunks: Iterable[Chunk], encoder: Encoder, recipe: FeaturesRecipe
-) -> Iterator[tuple[list[Chunk], np.ndarray, list[tuple[list[int], list[float]]]]]:
-    """Windows of chunks with their dense vectors (n × dimension, unit length) and sparse ones, in order."""
-    stream = iter(chunks)
-    while window := list(islice(stream, WINDOW_CHUNKS)):
-        texts = [embedding_text(chunk, recipe.context) for chunk in window]
+) -> Iterator[tuple[list[Chunk], np.ndarray, list[Sparse]]]:
+    """Windows of chunks with their dense vectors (n × dimension, unit length) and sparse ones, in order.
+
+    The next window is cut and its terms weighed while one is embedded. Raises QualityError for collapsed vectors.
+    """
+    for window, texts, sparse in read_ahead(_prepare_windows(chunks, recipe.context)):
         dense = encoder.encode(texts, owners=[chunk.document_id for chunk in window])
-        yield window, dense, [weigh_document(text) for text in texts]
+        check_vectors(dense)
+        yield window, dense, sparse
+
+
+def _prepare_windows(chunks: Iterable[Chunk], context: str) -> Iterator[tuple[list[Chunk], list[str], list[Sparse]]]:
+    """Windows that double up to WINDOW_CHUNKS, so that the encoder need not wait long for the first."""
+    stream = iter(chunks)
+    size = FIRST_WINDOW_CHUNKS
+    while window := list(islice(stream, size)):
+        texts = [embedding_text(chunk, context) for chunk in window]
+        yield window, texts, [weigh_document(text) for text in texts]
+        size = min(2 * size, WINDOW_CHUNKS)
 
 
 def check_vectors(dense: np.ndarray) -> None:
@@ -72,7 +87,6 @@ def write_vectors(folder: Path, chunks: Iterable[Chunk], encoder: Encoder, recip
     with ExitStack() as stack:
         files = {name: stack.enter_context((folder / name).open("wb")) for name in FILES}
         for window, dense, sparse in track(embed_chunks(chunks, encoder, recipe), "embedding windows of chunks"):
-            check_vectors(dense)
             files["dense"].write(dense.tobytes())
             for indices, values in sparse:
                 end += len(indices)
