@@ -13,14 +13,15 @@ import time
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from llm_twin.documents import Chunk, Document, stable_id
+from llm_twin.documents import Document, stable_id
 from llm_twin.embedding import Encoder, load_encoder
 from llm_twin.embedding.loading import find_folder
 from llm_twin.errors import InputError
 from llm_twin.features.chunking import chunk_documents
 from llm_twin.features.cleaning import clean_documents
-from llm_twin.features.indexing import index_folder
-from llm_twin.features.vectors import embedding_text, write_vectors
+from llm_twin.features.indexing import describe_layout
+from llm_twin.features.streaming import write_documents
+from llm_twin.features.vectors import embedding_text
 from llm_twin.local.services import free_port, start_process, stop_process, wait_for_port
 from llm_twin.recipes import FeaturesRecipe
 from llm_twin.stores.vectors import VectorIndex
@@ -58,7 +59,7 @@ def run(args: argparse.Namespace) -> dict[str, float | int | str]:
     with tempfile.TemporaryDirectory(prefix="twin-benchmark-") as folder, serve(Path(folder)) as url:
         print(f"{'round':<6}{'ours':>9}{'encoder':>9}{'LlamaIndex':>12}   seconds")
         for number in range(args.rounds):
-            row = {"ours": time_ours(documents, recipe, encoder, url, Path(folder) / str(number))}
+            row = {"ours": time_ours(documents, recipe, encoder, url)}
             row["encoder"] = time_call(lambda: encoder.encode(texts))
             if peer is not None:
                 row["peer"] = ask_peer(peer)
@@ -103,14 +104,15 @@ def read_folder(folder: Path, limit: int) -> list[Document]:
     return documents
 
 
-def time_ours(documents: list[Document], recipe: FeaturesRecipe, encoder: Encoder, url: str, folder: Path) -> float:
+def time_ours(documents: list[Document], recipe: FeaturesRecipe, encoder: Encoder, url: str) -> float:
     """Seconds from documents to an index that holds them; no cache of vectors, and the index is new."""
     with VectorIndex.connect(url) as index:
         index.drop_author(AUTHOR)
         begun = time.perf_counter()
-        chunks: list[Chunk] = list(chunk_documents(clean_documents(documents, recipe), recipe, encoder))
-        write_vectors(folder, chunks, encoder, recipe)
-        index_folder(AUTHOR, chunks, folder, index, recipe)
+        layout = describe_layout(recipe, encoder.fingerprint, encoder.dimension)
+        collection = index.ensure_collection(AUTHOR, layout)
+        write_documents(clean_documents(documents, recipe), index, collection, encoder, recipe, ())
+        index.promote(AUTHOR, collection)
         return time.perf_counter() - begun
 
 

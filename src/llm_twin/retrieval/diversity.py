@@ -19,23 +19,22 @@ def drop_duplicates(hits: Sequence[Hit]) -> list[Hit]:
     """
     revision: dict[str, tuple[str, str]] = {}
     kept: list[Hit] = []
+    vectors: list[np.ndarray] = []  # of those kept
     texts: set[str] = set()
     for hit in hits:
         own = (hit.chunk.revision_id, str(hit.chunk.metadata.get("source", "")))
         if revision.setdefault(hit.chunk.document_id, own) != own:
             continue
         text = " ".join(hit.chunk.text.split()).casefold()
-        if text in texts or any(_is_same(hit, other) for other in kept):
+        if text in texts:
             continue
+        if hit.vector is not None:
+            if vectors and float((np.stack(vectors) @ hit.vector).max()) > SAME_COSINE:
+                continue
+            vectors.append(hit.vector)
         texts.add(text)
         kept.append(hit)
     return kept
-
-
-def _is_same(hit: Hit, other: Hit) -> bool:
-    if hit.vector is None or other.vector is None:
-        return False
-    return float(hit.vector @ other.vector) > SAME_COSINE
 
 
 def diversify(hits: Sequence[Hit], weight: float, count: int) -> list[Hit]:

@@ -139,6 +139,7 @@ def _find(work: _Search) -> list[Hit] | None:
     """Ranked and read hits; None if some were rewritten in between, which is no time to answer."""
     recipe = work.recipe
     vector, terms = work.vector, dict(work.terms)
+    read: dict[str, Found] = {}
     if recipe.feedback:
         with work.tracer.step("feedback") as effect:
             dense, sparse = work.rank(vector, terms)
@@ -157,9 +158,10 @@ def _find(work: _Search) -> list[Hit] | None:
         chosen = list(fused)[: max(recipe.pool, recipe.top_k)]
         effect |= {"fusion": recipe.fusion, "alpha": recipe.alpha, "candidates": len(fused)}
     with work.tracer.step("read") as effect:
-        read = work.index.read_chunks(work.author, chosen)
-        effect["chunks"] = len(read)
-    if len(read) < len(chosen):
+        missing = [key for key in chosen if key not in read]  # most of what feedback read is found again
+        read |= work.index.read_chunks(work.author, missing)
+        effect["chunks"] = len(missing)
+    if any(key not in read for key in chosen):
         return None
     return [_hit(work, read[key], fused[key], sparse.get(key)) for key in chosen]
 

@@ -17,9 +17,13 @@ def test_work_runs_side_by_side() -> None:
 
 
 def test_workers_compute_on_one_thread_and_others_keep_theirs() -> None:
-    torch.set_num_threads(2)
-    assert workers.submit(torch.get_num_threads).result(30) == 1
-    assert torch.get_num_threads() == 2
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        assert workers.submit(torch.get_num_threads).result(30) == 1
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_a_forked_child_can_embed_too() -> None:
