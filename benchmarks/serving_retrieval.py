@@ -26,6 +26,7 @@ def measure_default_recipe(chunks: int, seconds: float) -> dict[str, float | int
     from benchmarks.serving import _process
     from llm_twin.documents import Author
     from llm_twin.embedding import load_encoder
+    from llm_twin.serving.answering import Asked
     from llm_twin.serving.processes import free_port, run_server, write_json
     from llm_twin.serving.retrieving import RememberingEncoder, make_retrieve
     from llm_twin.serving.twins import ServerConfig, Twin
@@ -49,7 +50,7 @@ def measure_default_recipe(chunks: int, seconds: float) -> dict[str, float | int
             for _ in range(QUERIES):
                 question = " ".join(shuffled.choices(WORDS, k=9)) + "?"
                 begun = time.perf_counter()
-                found = retrieve(question, twin, None)
+                found = retrieve(Asked(question), twin)
                 times.append(1000 * (time.perf_counter() - begun))
                 assert found, "the index answers nothing"
             times = sorted(times[20:])

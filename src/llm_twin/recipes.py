@@ -301,10 +301,19 @@ class GuardrailsRecipe(Section):
     max_question_characters: int = Field(default=8000, ge=1)
 
 
+class CacheRecipe(Section):
+    """What the server keeps to answer sooner; nothing crosses authors, or the rights of access keys."""
+
+    answers: bool = Field(default=True, description="only where sampling leaves nothing to chance")
+    ttl_seconds: float = Field(default=3600, ge=0, description="of an answer and of a question's vector")
+    max_answers: int = Field(default=1000, ge=0, description="of one twin")
+
+
 class ServingRecipe(Section):
     """Serving: how a question becomes an answer with sources."""
 
     retrieval: RetrievalRecipe = RetrievalRecipe()
+    cache: CacheRecipe = CacheRecipe()
     endpoint: str = Field(
         default="", description="an OpenAI-compatible base URL that answers instead of the trained model"
     )

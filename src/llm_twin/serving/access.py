@@ -42,6 +42,12 @@ class AccessKey(BaseModel):
     per_day: int = Field(default=20_000, ge=1)
     expires: float | None = Field(default=None, description="seconds since 1970")
 
+    @property
+    def rights(self) -> str:
+        """What the key may do, as one string: keys with the same rights may be given each other's cached answers."""
+        twins = "all" if self.twins is None else ",".join(sorted(self.twins))
+        return f"{twins} {','.join(sorted(self.scopes))}"
+
 
 def make_key(
     name: str, twins: list[str] | None, scopes: list[str], per_minute: int, per_day: int

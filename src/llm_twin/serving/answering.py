@@ -21,6 +21,7 @@ from typing import Any, Literal
 
 from llm_twin.documents import Answer, AnswerSentence, Chunk, Citation
 from llm_twin.prompts import render_prompt
+from llm_twin.serving.cache import TimedCache
 from llm_twin.serving.guardrails import Guards
 from llm_twin.serving.predictor_client import Draft, PredictorClient, PredictorError
 from llm_twin.serving.twins import Twin
@@ -46,6 +47,14 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Where a question came from: its request's id, and what the caller's access key may read."""
+
+    request_id: str = ""
+    scope: str = ""
+
+
+@dataclass(frozen=True)
 class Asked:
     """What a client asks, whatever the protocol."""
 
@@ -54,7 +63,7 @@ class Asked:
     variant: str = ""  # of the twin's model, such as base or sft; empty: the twin's own
     top_k: int | None = None
     sampling: dict[str, Any] = field(default_factory=dict)  # OpenAI names, only what was given
-    request_id: str = ""
+    origin: Origin = Origin()
 
 
 @dataclass
@@ -62,12 +71,14 @@ class Parts:
     """What answering works with; `retrieve` and the encoder run in `pool`, off the event loop."""
 
     predictor: PredictorClient | None
-    retrieve: Callable[[str, Twin, int | None], list[Source]] | None
+    retrieve: Callable[[Asked, Twin], list[Source]] | None
     encoder: Encodes | None
     pool: Executor
     record: Callable[[TraceRecord], Any] = lambda trace: None
     context_tokens: int = 0  # of the predictor's model; 0: not known
     clock: Callable[[], float] = time.perf_counter
+    still_there: Callable[[str, list[str]], bool] | None = None  # are the author's chunks of these ids in the index?
+    answers: dict[str, TimedCache[Any]] = field(default_factory=dict)  # twin → what it answered before
     _guards: dict[str, Guards] = field(default_factory=dict)
 
     def guards_of(self, twin: Twin) -> Guards | None:
@@ -115,9 +126,14 @@ class timed:
         self.prepared.hops.append(Hop(name=self.name, start_seconds=start, seconds=seconds))
 
 
+def begin(asked: Asked, twin: Twin, parts: Parts) -> Prepared:
+    """A question that sets out now."""
+    return Prepared(asked, twin, new_trace_id(), parts.clock(), datetime.now(UTC))
+
+
 async def prepare(asked: Asked, twin: Twin, parts: Parts) -> Prepared:
     """Retrieve and write the prompt; `refusal` is set when nothing relevant was found."""
-    prepared = Prepared(asked, twin, new_trace_id(), parts.clock(), datetime.now(UTC))
+    prepared = begin(asked, twin, parts)
     loop = asyncio.get_running_loop()
     guards = parts.guards_of(twin)
     if guards is not None:
@@ -130,7 +146,7 @@ async def prepare(asked: Asked, twin: Twin, parts: Parts) -> Prepared:
             return prepared
     if parts.retrieve is not None:
         with timed(prepared, "retrieve", parts.clock):
-            prepared.sources = await loop.run_in_executor(parts.pool, parts.retrieve, asked.question, twin, asked.top_k)
+            prepared.sources = await loop.run_in_executor(parts.pool, parts.retrieve, asked, twin)
         if best_relevance(prepared.sources) < twin.serving.min_relevance:
             prepared.refusal = f"{twin.author.name} has not written about this, as far as I can find."
             return prepared
@@ -191,7 +207,7 @@ async def generate(prepared: Prepared, parts: Parts) -> Draft | None:
     with timed(prepared, "generate", parts.clock):
         for cut in range(MAX_CUTS + 1):
             try:
-                return await parts.predictor.chat(body_for(prepared), prepared.asked.request_id)
+                return await parts.predictor.chat(body_for(prepared), prepared.asked.origin.request_id)
             except PredictorError as error:
                 if error.code != "context_length_exceeded" or cut == MAX_CUTS:
                     prepared.notes.append(error.message)
@@ -306,10 +322,3 @@ def list_sources(sentences: Sequence[AnswerSentence], sources: Sequence[Source])
         )
         for s in sources
     ]
-
-
-async def answer_question(asked: Asked, twin: Twin, parts: Parts) -> Answer:
-    """The whole way for one question."""
-    prepared = await prepare(asked, twin, parts)
-    draft = await generate(prepared, parts)
-    return await conclude(prepared, draft.texts[0] if draft else None, parts)

@@ -105,6 +105,7 @@ class Front:
         key = self.gatekeeper.admit(call.header(b"authorization"), _address(call.scope), needed, self.in_flight)
         call.state["twins"] = key.twins if key else None
         call.state["key"] = key.id if key else ""
+        call.state["scope"] = key.rights if key else ""
         if route is None and key is not None and key.twins is not None and "admin" not in key.scopes:
             raise HttpError(403, "this key is for asking its twins only", code="forbidden")
 

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from llm_twin.documents import Answer
-from llm_twin.serving.answering import Asked, answer_question, conclude, generate, list_sources, prepare
+from llm_twin.serving.answering import Asked, list_sources
+from llm_twin.serving.asking import Answered, answer_all, answer_question
 from llm_twin.serving.chat_models import CompletionRequest, parse_body
 from llm_twin.serving.http import Call, HttpError
 from llm_twin.serving.protocols import (
@@ -25,8 +26,8 @@ from llm_twin.serving.protocols import (
     twin_field,
     usage_of,
 )
-from llm_twin.serving.service import MAX_BODY, Service
-from llm_twin.serving.streaming import stream_answer
+from llm_twin.serving.service import MAX_BODY, Service, origin_of
+from llm_twin.serving.streaming import begin_stream
 from llm_twin.serving.twins import Twin
 
 
@@ -35,7 +36,7 @@ async def complete(service: Service, call: Call) -> None:
     request = parse_body(await call.read_body(MAX_BODY), CompletionRequest)
     twin = service.find(request.model, call)
     sampling = given_sampling(request)
-    asked = [Asked(prompt, sampling=sampling, request_id=call.request_id) for prompt in request.prompt]
+    asked = [Asked(prompt, sampling=sampling, origin=origin_of(call)) for prompt in request.prompt]
     head = {"id": new_id("cmpl"), "created": int(time.time()), "model": request.model or twin.name}
     if request.stream:
         if len(asked) > 1:
@@ -45,28 +46,27 @@ async def complete(service: Service, call: Call) -> None:
     choices: list[dict[str, Any]] = []
     written = read = 0
     for one in asked:
-        prepared = await prepare(one, twin, service.parts)
-        draft = await generate(prepared, service.parts)
-        for text in draft.texts if draft else [None] * request.n:
-            answer = await conclude(prepared, text, service.parts)
+        done = await answer_all(one, twin, service.parts)
+        for answer, ended in zip(done.answers, done.finishes, strict=True):
             shown = (one.question + answer.text) if request.echo else answer.text
-            choice = {"index": len(choices), "text": shown, "finish_reason": "stop", "logprobs": None}
+            choice = {"index": len(choices), "text": shown, "finish_reason": ended, "logprobs": None}
             choices.append({**choice, "twin": twin_field(answer, twin)})
-            written += count_tokens(answer.text)
-        read += draft.prompt_tokens if draft else count_tokens(one.question)
+        written += done.completion_tokens or sum(count_tokens(answer.text) for answer in done.answers)
+        read += done.prompt_tokens or count_tokens(one.question)
     await call.send_json({**head, "object": "text_completion", "choices": choices, "usage": usage_of(read, written)})
 
 
 async def _stream_completion(service: Service, call: Call, asked: Asked, twin: Twin, head: dict[str, Any]) -> None:
-    prepared = await prepare(asked, twin, service.parts)
+    pieces = await begin_stream(asked, twin, service.parts)
     await call.start_events()
-    async for piece in stream_answer(prepared, service.parts):
-        done = isinstance(piece, Answer)
-        event = {**head, "choices": [{"index": 0, "text": "", "finish_reason": "stop" if done else None}]}
-        if isinstance(piece, Answer):
-            event["twin"] = twin_field(piece, twin)
+    async for piece in pieces:
+        choice: dict[str, Any] = {"index": 0, "text": "", "finish_reason": None}
+        event = {**head, "choices": [choice]}
+        if isinstance(piece, Answered):
+            choice["finish_reason"] = piece.finishes[0]
+            event["twin"] = twin_field(piece.answers[0], twin)
         else:
-            event["choices"][0]["text"] = piece[0]
+            choice["text"] = piece[0]
         await call.send_event(event)
     await call.end_events()
 
@@ -77,7 +77,7 @@ async def rag(service: Service, call: Call) -> None:
     if not request.query.strip():
         raise HttpError(400, "query: it is empty", field="query")
     twin = service.find(request.model, call)
-    asked = Asked(request.query, top_k=request.k, request_id=call.request_id)
+    asked = Asked(request.query, top_k=request.k, origin=origin_of(call))
     if request.answer:
         answer = await answer_question(asked, twin, service.parts)
         await call.send_json({"query": request.query, "answer": answer.text, **twin_field(answer, twin)})
@@ -85,7 +85,7 @@ async def rag(service: Service, call: Call) -> None:
     if service.parts.retrieve is None:
         raise HttpError(503, "this server has no index", code="no_index")
     loop = asyncio.get_running_loop()
-    found = await loop.run_in_executor(service.parts.pool, service.parts.retrieve, asked.question, twin, asked.top_k)
+    found = await loop.run_in_executor(service.parts.pool, service.parts.retrieve, asked, twin)
     sources = [source.model_dump() for source in list_sources([], found)]
     await call.send_json({"query": request.query, "author": twin.author.id, "index": twin.index, "sources": sources})
 
@@ -121,7 +121,7 @@ async def generate_v2(service: Service, call: Call) -> None:
     """KServe's generate extension: `text_input` in, `text_output` and the sources out."""
     twin = service.find(call.parameters["name"], call)
     request = parse_body(await call.read_body(MAX_BODY), GenerateRequest)
-    answer = await answer_question(asked_from_generate(request, call.request_id), twin, service.parts)
+    answer = await answer_question(asked_from_generate(request, origin_of(call)), twin, service.parts)
     await call.send_json(_generated(answer.text, twin, request.id or call.request_id, answer))
 
 
@@ -129,11 +129,11 @@ async def generate_stream_v2(service: Service, call: Call) -> None:
     """The same as server-sent events; the last one holds the sources."""
     twin = service.find(call.parameters["name"], call)
     request = parse_body(await call.read_body(MAX_BODY), GenerateRequest)
-    prepared = await prepare(asked_from_generate(request, call.request_id), twin, service.parts)
+    pieces = await begin_stream(asked_from_generate(request, origin_of(call)), twin, service.parts)
     await call.start_events()
-    async for piece in stream_answer(prepared, service.parts):
-        if isinstance(piece, Answer):
-            await call.send_event(_generated("", twin, request.id or call.request_id, piece))
+    async for piece in pieces:
+        if isinstance(piece, Answered):
+            await call.send_event(_generated("", twin, request.id or call.request_id, piece.answers[0]))
         else:
             await call.send_event(_generated(piece[0], twin, request.id or call.request_id, None))
     await call.end_events(done=False)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from llm_twin.documents import Answer
-from llm_twin.serving.answering import Asked
+from llm_twin.serving.answering import Asked, Origin
 from llm_twin.serving.chat_models import MAX_CHARACTERS, Body, ChatRequest, Sampling, validate
 from llm_twin.serving.http import HttpError
 from llm_twin.serving.twins import Twin
@@ -100,7 +100,7 @@ class V2Request(Body):
     inputs: list[Tensor] = Field(min_length=1, max_length=8)
 
 
-def asked_from_chat(request: ChatRequest, options: TwinOptions, request_id: str) -> Asked:
+def asked_from_chat(request: ChatRequest, options: TwinOptions, origin: Origin) -> Asked:
     """The last message of the user is the question; what came before is the history."""
     turns = [{"role": m.role, "content": m.content} for m in request.messages if m.role in ("user", "assistant")]
     while turns and turns[-1]["role"] != "user":
@@ -108,13 +108,13 @@ def asked_from_chat(request: ChatRequest, options: TwinOptions, request_id: str)
     if not turns or not turns[-1]["content"].strip():
         raise HttpError(400, "messages: the last message of the user holds no text", field="messages")
     question = turns.pop()["content"]
-    return Asked(question, tuple(turns), options.variant, options.top_k, given_sampling(request), request_id)
+    return Asked(question, tuple(turns), options.variant, options.top_k, given_sampling(request), origin)
 
 
-def asked_from_generate(request: GenerateRequest, request_id: str) -> Asked:
+def asked_from_generate(request: GenerateRequest, origin: Origin) -> Asked:
     """KServe's generate: the text is the question; sampling by the usual names in `parameters`."""
     known = {k: v for k, v in (request.parameters or {}).items() if k in AskInstance.model_fields}
-    return asked_from_instance(validate({**known, "question": request.text_input}, AskInstance), request_id)
+    return asked_from_instance(validate({**known, "question": request.text_input}, AskInstance), origin)
 
 
 def given_sampling(request: Sampling) -> dict[str, Any]:
@@ -129,17 +129,17 @@ def given_sampling(request: Sampling) -> dict[str, Any]:
     return given
 
 
-def asked_from_instance(instance: AskInstance | str, request_id: str, field: str = "instances") -> Asked:
+def asked_from_instance(instance: AskInstance | str, origin: Origin, field: str = "instances") -> Asked:
     """One v1 instance, or one string of a v2 tensor."""
     if isinstance(instance, str):
         instance = validate({"question": instance}, AskInstance)
     sampling = {
         name: value for name in ("max_tokens", "temperature", "seed") if (value := getattr(instance, name)) is not None
     }
-    return Asked(instance.question, (), instance.variant, instance.top_k, sampling, request_id)
+    return Asked(instance.question, (), instance.variant, instance.top_k, sampling, origin)
 
 
-def asked_from_v2(request: V2Request, request_id: str) -> list[Asked]:
+def asked_from_v2(request: V2Request, origin: Origin) -> list[Asked]:
     """One question for each element of the BYTES tensor `question`."""
     tensor = next((t for t in request.inputs if t.name in QUESTION_INPUTS), None)
     if tensor is None:
@@ -156,7 +156,7 @@ def asked_from_v2(request: V2Request, request_id: str) -> list[Asked]:
         raise HttpError(400, message, field="inputs.shape")
     known = {name: request.parameters[name] for name in AskInstance.model_fields if name in request.parameters}
     instances = [validate({**known, "question": text}, AskInstance) for text in flat]
-    return [asked_from_instance(instance, request_id) for instance in instances]
+    return [asked_from_instance(instance, origin) for instance in instances]
 
 
 def twin_field(answer: Answer, twin: Twin) -> dict[str, Any]:

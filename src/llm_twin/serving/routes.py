@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from llm_twin.serving import more_routes
-from llm_twin.serving.answering import conclude, generate, prepare
+from llm_twin.serving.asking import answer_all
 from llm_twin.serving.chat_models import ChatRequest, CompletionRequest, parse_body, validate
 from llm_twin.serving.feedback import Feedback, keep_feedback
 from llm_twin.serving.front import Route
@@ -30,7 +30,7 @@ from llm_twin.serving.protocols import (
     usage_of,
     v1_prediction,
 )
-from llm_twin.serving.service import MAX_BODY, Service
+from llm_twin.serving.service import MAX_BODY, Service, origin_of
 from llm_twin.serving.streaming import stream_chat
 
 PAGE_FILES = {"/": "index.html", "/page.css": "page.css", "/page.js": "page.js"}
@@ -95,28 +95,23 @@ async def chat(service: Service, call: Call) -> None:
     request = validate(value, ChatRequest)
     options = validate(value.get("twin") or {}, TwinOptions)
     twin = service.find(request.model, call)
-    asked = asked_from_chat(request, options, call.request_id)
+    asked = asked_from_chat(request, options, origin_of(call))
     if request.stream:
         await stream_chat(call, request, asked, twin, service.parts)
         return
-    prepared = await prepare(asked, twin, service.parts)
-    draft = await generate(prepared, service.parts)
-    texts: list[str | None] = list(draft.texts) if draft else [None] * request.n
-    answers = [await conclude(prepared, text, service.parts) for text in texts]
-    finishes = [
-        finish if answer.status == "generated" else "stop"
-        for finish, answer in zip(draft.finishes if draft else ["stop"] * len(answers), answers, strict=True)
-    ]
-    read = draft.prompt_tokens if draft else count_tokens(asked.question)
-    written = draft.completion_tokens if draft else sum(count_tokens(answer.text) for answer in answers)
-    await call.send_json(chat_completion(answers, finishes, usage_of(read, written), request.model or twin.name, twin))
+    done = await answer_all(asked, twin, service.parts)
+    usage = usage_of(
+        done.prompt_tokens or count_tokens(asked.question),
+        done.completion_tokens or sum(count_tokens(answer.text) for answer in done.answers),
+    )
+    await call.send_json(chat_completion(done.answers, done.finishes, usage, request.model or twin.name, twin))
 
 
 async def predict_v1(service: Service, call: Call) -> None:
     """KServe v1: each instance one question."""
     twin = service.find(call.parameters["name"], call)
     request = parse_body(await call.read_body(MAX_BODY), V1Request)
-    asked = [asked_from_instance(instance, call.request_id) for instance in request.instances]
+    asked = [asked_from_instance(instance, origin_of(call)) for instance in request.instances]
     answers, _ = await service.models[twin.name](asked, headers={"x-request-id": call.request_id})
     await call.send_json({"predictions": [v1_prediction(answer, twin) for answer in answers]})
 
@@ -125,7 +120,7 @@ async def infer_v2(service: Service, call: Call) -> None:
     """KServe v2: each element of the tensor `question` one question."""
     twin = service.find(call.parameters["name"], call)
     request = parse_body(await call.read_body(MAX_BODY), V2Request)
-    asked = asked_from_v2(request, call.request_id)
+    asked = asked_from_v2(request, origin_of(call))
     answers, _ = await service.models[twin.name](asked, headers={"x-request-id": call.request_id})
     outputs = {
         "answer": [answer.text for answer in answers],

@@ -8,13 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from llm_twin.documents import Answer
-from llm_twin.serving.answering import Asked, Parts, answer_question
+from llm_twin.serving.answering import Asked, Origin, Parts
+from llm_twin.serving.asking import answer_question
 from llm_twin.serving.http import Call, HttpError
 from llm_twin.serving.jobs import Jobs
 from llm_twin.serving.predictor_client import PredictorError
 from llm_twin.serving.twins import Twin
 
 MAX_BODY = 2_000_000  # bytes
+
+
+def origin_of(call: Call) -> Origin:
+    """Where a question came from."""
+    return Origin(call.request_id, call.state.get("scope", ""))
 
 
 class Service:
@@ -62,7 +68,7 @@ class Service:
             self._worker = asyncio.get_running_loop().create_task(self.jobs.work(self._answer_job))
 
     async def _answer_job(self, model: str, question: str, request_id: str) -> dict[str, Any]:
-        asked = Asked(question, request_id=request_id)
+        asked = Asked(question, origin=Origin(request_id))
         return (await answer_question(asked, self.twins[model], self.parts)).model_dump()
 
     async def problem(self) -> str:
@@ -78,7 +84,7 @@ class Service:
             twin = next(iter(self.twins.values()))
             loop = asyncio.get_running_loop()
             try:
-                await loop.run_in_executor(self.parts.pool, self.parts.retrieve, "ready", twin, 1)
+                await loop.run_in_executor(self.parts.pool, self.parts.retrieve, Asked("ready", top_k=1), twin)
             except Exception as error:  # noqa: BLE001 - readiness reports whatever is wrong
                 return f"index: {error}"
         return ""

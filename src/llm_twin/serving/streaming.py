@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
-from llm_twin.documents import Answer, AnswerSentence
+from llm_twin.documents import AnswerSentence
 from llm_twin.serving.answering import (
     Asked,
     Parts,
@@ -23,6 +23,7 @@ from llm_twin.serving.answering import (
     prepare,
     timed,
 )
+from llm_twin.serving.asking import Answered, keep, recall
 from llm_twin.serving.chat_models import ChatRequest
 from llm_twin.serving.http import Call
 from llm_twin.serving.predictor_client import PredictorError
@@ -33,14 +34,36 @@ from llm_twin.support import check_support, split_sentences
 Piece = tuple[str, list[AnswerSentence]]  # text that goes out, with the sentences it completes
 
 
-async def stream_answer(prepared: Prepared, parts: Parts) -> AsyncIterator[Piece | Answer]:
-    """The answer's pieces as they may go out, then the whole Answer."""
+async def begin_stream(asked: Asked, twin: Twin, parts: Parts) -> AsyncIterator[Piece | Answered]:
+    """Retrieve and write the prompt (or find the answer in the cache); then the stream is ready to be read.
+
+    What goes wrong before its first piece is raised here, while the response can still say so.
+    """
+    known = await recall(asked, twin, parts)
+    if known is not None:
+        return replay(known)
+    return stream_answer(await prepare(asked, twin, parts), asked, parts)
+
+
+async def replay(answered: Answered) -> AsyncIterator[Piece | Answered]:
+    """An answer that is known whole, sentence by sentence."""
+    answer = answered.answers[0]
+    for i, sentence in enumerate(answer.sentences):
+        yield (" " if i else "") + sentence.text, [] if answer.status == "refused" else [sentence]
+    yield answered
+
+
+async def stream_answer(prepared: Prepared, asked: Asked, parts: Parts) -> AsyncIterator[Piece | Answered]:
+    """The answer's pieces as they may go out, then the answer whole."""
     gate = Gate(prepared, parts)
-    text = ""
+    text, end = "", "stop"
+    usage: dict[str, int] = {}
+    request_id = asked.origin.request_id
     if not prepared.refusal and parts.predictor is not None:
         try:
             with timed(prepared, "generate", parts.clock):
-                async for chunk in parts.predictor.stream(_single(body_for(prepared)), prepared.asked.request_id):
+                async for chunk in parts.predictor.stream(_single(body_for(prepared)), request_id):
+                    end, usage = _finish(chunk) or end, chunk.get("usage") or usage
                     for piece in await gate.add(_content(chunk)):
                         text += piece[0]
                         yield piece
@@ -50,17 +73,21 @@ async def stream_answer(prepared: Prepared, parts: Parts) -> AsyncIterator[Piece
             text += piece[0]
             yield piece
     if text.strip():
-        yield finish(prepared, "generated", text.strip(), gate.released, parts)
+        answer = finish(prepared, "generated", text.strip(), gate.released, parts)
+        counts = [int(usage.get(f"{kind}_tokens") or 0) for kind in ("prompt", "completion")]
+        answered = Answered([answer], [end], *counts)
+        keep(asked, prepared, answered, parts)
+        yield answered
         return
-    answer = await conclude(prepared, None, parts)
-    for i, sentence in enumerate(answer.sentences):
-        yield (" " if i else "") + sentence.text, [] if answer.status == "refused" else [sentence]
-    yield answer
+    answered = Answered([await conclude(prepared, None, parts)], ["stop"])
+    keep(asked, prepared, answered, parts)
+    async for whole in replay(answered):
+        yield whole
 
 
 async def stream_chat(call: Call, request: ChatRequest, asked: Asked, twin: Twin, parts: Parts) -> None:
     """Answer a chat request as server-sent events; the last event before `[DONE]` holds the sources."""
-    prepared = await prepare(asked, twin, parts)
+    pieces = await begin_stream(asked, twin, parts)
     head = {
         "id": new_id("chatcmpl"),
         "object": "chat.completion.chunk",
@@ -69,15 +96,17 @@ async def stream_chat(call: Call, request: ChatRequest, asked: Asked, twin: Twin
     }
     await call.start_events()
     await _send_delta(call, head, {"role": "assistant", "content": ""})
-    async for piece in stream_answer(prepared, parts):
-        if not isinstance(piece, Answer):
+    async for piece in pieces:
+        if not isinstance(piece, Answered):
             await _send_delta(call, head, {"content": piece[0]}, piece[1])
             continue
-        last = {"index": 0, "delta": {}, "finish_reason": "stop"}
-        await call.send_event({**head, "choices": [last], "twin": twin_field(piece, twin)})
+        answer = piece.answers[0]
+        last = {"index": 0, "delta": {}, "finish_reason": piece.finishes[0]}
+        await call.send_event({**head, "choices": [last], "twin": twin_field(answer, twin)})
         if request.stream_options and request.stream_options.include_usage:
-            read = sum(count_tokens(message["content"]) for message in prepared.messages)
-            await call.send_event({**head, "choices": [], "usage": usage_of(read, count_tokens(piece.text))})
+            read = piece.prompt_tokens or count_tokens(asked.question)
+            written = piece.completion_tokens or count_tokens(answer.text)
+            await call.send_event({**head, "choices": [], "usage": usage_of(read, written)})
     await call.end_events()
 
 
@@ -145,7 +174,12 @@ class Gate:
 
 
 def _single(body: dict[str, Any]) -> dict[str, Any]:
-    return {**body, "n": 1}
+    return {**body, "n": 1, "stream_options": {"include_usage": True}}
+
+
+def _finish(chunk: dict[str, Any]) -> str:
+    choices = chunk.get("choices") or [{}]
+    return str(choices[0].get("finish_reason") or "")
 
 
 def _content(chunk: dict[str, Any]) -> str:

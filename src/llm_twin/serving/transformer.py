@@ -25,7 +25,7 @@ from llm_twin.serving.front import Front
 from llm_twin.serving.kserve_server import make_model, serve
 from llm_twin.serving.metrics import counted
 from llm_twin.serving.predictor_client import PredictorClient
-from llm_twin.serving.retrieving import RememberingEncoder, make_retrieve
+from llm_twin.serving.retrieving import RememberingEncoder, make_retrieve, make_still_there
 from llm_twin.serving.routes import list_routes
 from llm_twin.serving.service import Service
 from llm_twin.serving.twins import ServerConfig, read_server_config
@@ -97,10 +97,9 @@ def build_parts(config: ServerConfig) -> tuple[Parts, Any]:
         predictor = PredictorClient(
             config.predictor.rstrip("/"), api_key=os.environ.get("LLM_TWIN_PREDICTOR_API_KEY", "")
         )
-    retrieve, encoder = None, None
+    parts = Parts(predictor, None, None, ThreadPoolExecutor(2, thread_name_prefix="answer"))
     if config.vectors:
-        retrieve, encoder = build_retrieval(config)
-    parts = Parts(predictor, retrieve, encoder, ThreadPoolExecutor(2, thread_name_prefix="answer"))
+        add_retrieval(parts, config)
     recorder = None
     if config.tracking_uri:
         from llm_twin.tracing import start_tracing
@@ -111,15 +110,17 @@ def build_parts(config: ServerConfig) -> tuple[Parts, Any]:
     return parts, recorder
 
 
-def build_retrieval(config: ServerConfig) -> tuple[Any, Any]:
-    """The retrieve function and the encoder, warmed up."""
+def add_retrieval(parts: Parts, config: ServerConfig) -> None:
+    """Index and encoder, warmed up."""
     from llm_twin.embedding import load_encoder
     from llm_twin.stores.vectors import VectorIndex
 
     encoder = RememberingEncoder(load_encoder(config.twins[0].embedder))
     encoder.encode(["warm up"])
     index = VectorIndex.connect(config.vectors, os.environ.get("LLM_TWIN_QDRANT_API_KEY") or None)
-    return make_retrieve(index, encoder), encoder
+    ttl_seconds = min(twin.serving.cache.ttl_seconds for twin in config.twins)
+    parts.encoder, parts.retrieve = encoder, make_retrieve(index, encoder, ttl_seconds)
+    parts.still_there = make_still_there(index)
 
 
 def _handler(service: Service, name: str) -> Any:
