@@ -9,7 +9,23 @@ from pathlib import Path
 
 DESCRIPTION = "injections, jailbreaks and poisoned documents: caught and false alarms (--data FILE: text, label, place)"
 OURS = Path("tests/data/guardrails/fresh.jsonl")
-ATTACK_LABELS = {"attack", "injection", "jailbreak", "poisoned", "malicious", "1", "true"}
+HARMLESS_LABELS = {
+    "harmless",
+    "benign",
+    "safe",
+    "legitimate",
+    "legit",
+    "normal",
+    "clean",
+    "ok",
+    "good",
+    "none",
+    "0",
+    "false",
+}
+
+
+DOCUMENTS = ("doc", "retr", "passage", "context", "page", "source")  # how a place begins that is not the question
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,8 +48,8 @@ def run(args: argparse.Namespace) -> dict[str, float | int | str]:
     totals: dict[str, list[int]] = {}
     milliseconds = []
     for row in rows:
-        attack = str(row["label"]).lower() in ATTACK_LABELS
-        place = "document" if str(row.get("place", "input")).lower().startswith(("doc", "retr", "passage")) else "input"
+        attack = str(row["label"]).strip().lower() not in HARMLESS_LABELS
+        place = "document" if str(row.get("place", "input")).lower().startswith(DOCUMENTS) else "input"
         begun = time.perf_counter()
         judged = detector.judge(row["text"], place).attack
         milliseconds.append(1000 * (time.perf_counter() - begun))

@@ -299,6 +299,14 @@ class GuardrailsRecipe(Section):
     documents: bool = Field(default=True, description="blank orders to a model out of retrieved text")
     output: bool = Field(default=True, description="mask personal data and secrets, stop abuse, in what is written")
     max_question_characters: int = Field(default=8000, ge=1)
+    budget_seconds: float = Field(
+        default=1.0, gt=0, description="of the guard of retrieved text; what it could not judge by then is left out"
+    )
+    max_copied_words: int = Field(
+        default=25, ge=8, description="word for word from the author's texts beyond the passages: longer is withheld"
+    )
+    injection_model: str = Field(default="", description="a text classifier from the hub, asked beside our own")
+    toxicity_model: str = Field(default="", description="a text classifier from the hub, in place of the word list")
 
 
 class CacheRecipe(Section):

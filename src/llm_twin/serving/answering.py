@@ -23,6 +23,7 @@ from llm_twin.documents import Answer, AnswerSentence, Chunk, Citation
 from llm_twin.prompts import render_prompt
 from llm_twin.serving.cache import TimedCache
 from llm_twin.serving.guardrails import Guards
+from llm_twin.serving.guardrails.memory import Shingles
 from llm_twin.serving.predictor_client import Draft, PredictorClient, PredictorError
 from llm_twin.serving.twins import Twin
 from llm_twin.support import check_support, extract_answer, split_sentences
@@ -79,6 +80,7 @@ class Parts:
     clock: Callable[[], float] = time.perf_counter
     still_there: Callable[[str, list[str]], bool] | None = None  # are the author's chunks of these ids in the index?
     answers: dict[str, TimedCache[Any]] = field(default_factory=dict)  # twin → what it answered before
+    memories: dict[str, Shingles] = field(default_factory=dict)  # author → what their texts say, word for word
     _guards: dict[str, Guards] = field(default_factory=dict)
 
     def guards_of(self, twin: Twin) -> Guards | None:
@@ -86,7 +88,8 @@ class Parts:
         if self.encoder is None:
             return None
         if twin.name not in self._guards:
-            self._guards[twin.name] = Guards(twin.serving.guardrails, self.encoder)
+            author = twin.author.id
+            self._guards[twin.name] = Guards(twin.serving.guardrails, self.encoder, lambda: self.memories.get(author))
         return self._guards[twin.name]
 
 
@@ -163,7 +166,8 @@ async def prepare(asked: Asked, twin: Twin, parts: Parts) -> Prepared:
 
 def clean_sources(sources: Sequence[Source], guards: Guards) -> list[Source]:
     """The sources without sentences that give orders to a model."""
-    return [replace(source, chunk=guards.clean_chunk(source.chunk)) for source in sources]
+    cleaned = guards.clean_chunks([source.chunk for source in sources])
+    return [replace(source, chunk=chunk) for source, chunk in zip(sources, cleaned, strict=False)]
 
 
 def best_relevance(sources: Sequence[Source]) -> float:

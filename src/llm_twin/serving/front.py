@@ -92,6 +92,9 @@ class Front:
         except TwinError as error:
             logger.warning("%s", error, extra={"request_id": call.request_id})
             await _answer_error(call, route, HttpError(503, error.message, code="unavailable", retry_after=5))
+        except Exception:  # the edge: whatever went wrong, the caller gets an answer in its protocol's form
+            logger.exception("request failed", extra={"request_id": call.request_id})
+            await _answer_error(call, route, HttpError(500, "something went wrong here", code="internal"))
         finally:
             self.in_flight -= 1
             if route is not None:  # KServe counts its own

@@ -144,24 +144,10 @@ class Gate:
 
     async def _check(self, raw: str, sentence: str) -> list[Piece]:
         loop = asyncio.get_running_loop()
-        assert self.parts.encoder is not None
         serving = self.prepared.twin.serving
         with timed(self.prepared, "check", self.parts.clock):
-            judged = (
-                await loop.run_in_executor(
-                    self.parts.pool,
-                    check_support,
-                    [sentence],
-                    self.prepared.chunks,
-                    self.parts.encoder,
-                    serving.min_support,
-                )
-            )[0]
-        guards = self.parts.guards_of(self.prepared.twin)
-        if guards is not None:
-            kept = guards.check_output(judged, "\n".join(chunk.text for chunk in self.prepared.chunks))
-            raw = raw.replace(judged.text, kept.text)
-            judged = kept
+            judged, kept = await loop.run_in_executor(self.parts.pool, self._judge, sentence)
+        raw, judged = raw.replace(judged.text, kept.text), kept
         self.seen += 1
         self.supported += judged.supported
         self.held.append((raw, judged))
@@ -171,6 +157,16 @@ class Gate:
         self.released += [one for _, one in self.held]
         self.held = []
         return out
+
+    def _judge(self, sentence: str) -> tuple[AnswerSentence, AnswerSentence]:
+        """A sentence as it was checked, and as it may go out; runs in the pool."""
+        assert self.parts.encoder is not None
+        chunks, twin = self.prepared.chunks, self.prepared.twin
+        judged = check_support([sentence], chunks, self.parts.encoder, twin.serving.min_support)[0]
+        guards = self.parts.guards_of(twin)
+        if guards is None:
+            return judged, judged
+        return judged, guards.check_output(judged, "\n".join(chunk.text for chunk in chunks))
 
 
 def _single(body: dict[str, Any]) -> dict[str, Any]:

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from llm_twin.errors import TwinError
 from llm_twin.serving.access import Gatekeeper, check_binding
 from llm_twin.serving.answering import Parts
 from llm_twin.serving.front import Front
+from llm_twin.serving.guardrails.memory import Shingles
 from llm_twin.serving.kserve_server import make_model, serve
 from llm_twin.serving.metrics import counted
 from llm_twin.serving.predictor_client import PredictorClient
@@ -29,6 +32,8 @@ from llm_twin.serving.retrieving import RememberingEncoder, make_retrieve, make_
 from llm_twin.serving.routes import list_routes
 from llm_twin.serving.service import Service
 from llm_twin.serving.twins import ServerConfig, read_server_config
+
+logger = logging.getLogger("llm_twin.serving")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -121,6 +126,18 @@ def add_retrieval(parts: Parts, config: ServerConfig) -> None:
     ttl_seconds = min(twin.serving.cache.ttl_seconds for twin in config.twins)
     parts.encoder, parts.retrieve = encoder, make_retrieve(index, encoder, ttl_seconds)
     parts.still_there = make_still_there(index)
+    threading.Thread(target=read_memories, args=(parts, index, config), name="memories", daemon=True).start()
+
+
+def read_memories(parts: Parts, index: Any, config: ServerConfig) -> None:
+    """Read each author's texts once, for the guard against recited ones; requests do not wait for it."""
+    for twin in config.twins:
+        if not twin.serving.guardrails.output:
+            continue
+        try:
+            parts.memories[twin.author.id] = Shingles(chunk.text for chunk in index.iterate_chunks(twin.author.id))
+        except TwinError as error:
+            logger.warning("the texts of %s cannot be read: %s", twin.author.id, error)
 
 
 def _handler(service: Service, name: str) -> Any:

@@ -136,7 +136,8 @@ def test_a_dead_predictor_means_extracts_and_sigterm_cuts_no_stream(folder, mode
         assert post(url, ASKED).json()["twin"]["status"] == "generated"
         engine.kill()
         engine.wait()
-        statuses = {post(url, ASKED).json()["twin"]["status"] for _ in range(8)}
+        fresh = [{**ASKED, "max_tokens": 60 + i} for i in range(8)]  # none of them is in the answer cache
+        statuses = {post(url, body).json()["twin"]["status"] for body in fresh}
         assert statuses == {"extracted"}
         not_ready = httpx.get(f"{url}/readyz", timeout=30)
         assert not_ready.status_code == 503 and "predictor" in not_ready.json()["problem"]

@@ -4,20 +4,23 @@
 from __future__ import annotations
 
 import re
+import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from llm_twin.documents import AnswerSentence, Chunk
 from llm_twin.privacy.masking import find_pii, mask_pii
 from llm_twin.recipes import GuardrailsRecipe
+from llm_twin.serving.guardrails.classifiers import load_classifier
 from llm_twin.serving.guardrails.injection import InjectionDetector
+from llm_twin.serving.guardrails.memory import Shingles
 from llm_twin.support.check import Encodes
 
 REMEMBERED = 5_000  # chunks whose verdict is kept
 
-# A short list of what is never part of a fair question or of a published essay. A classifier from the hub
-# can be configured in its place; a list knows words, not meaning.
+# A short list of what is never part of a fair question or of a published essay. A classifier from the hub can take
+# its place (`guardrails.toxicity_model`); a list knows words, not meaning.
 _TOXIC = re.compile(
     r"\b(?:kill yourself|kys|i(?:'ll| will| am going to) (?:kill|murder|rape|stab|shoot) (?:you|him|her|them)"
     r"|you (?:should|must|deserve to) (?:die|be (?:killed|shot|raped|hanged))|subhumans?|untermensch\w*|gas the \w+"
@@ -31,6 +34,11 @@ _IS_A_PERSON = re.compile(
 )  # fmt: skip
 
 
+def find_abuse(text: str) -> float:
+    """1 where the text holds a threat or abuse of the list, else 0."""
+    return float(bool(_TOXIC.search(text)))
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What a guard says of a question: the text to go on with, or why it is refused (`guard` names which)."""
@@ -42,22 +50,26 @@ class Verdict:
 
 @dataclass
 class Guards:
-    """Guards by recipe; `toxic` may be a classifier: text → probability."""
+    """Guards by recipe. `toxic` and `injected` give a probability; `memory` holds the author's texts, once read."""
 
     recipe: GuardrailsRecipe = field(default_factory=GuardrailsRecipe)
     encoder: Encodes | None = None
-    toxic: Callable[[str], float] = lambda text: float(bool(_TOXIC.search(text)))
+    memory: Callable[[], Shingles | None] = lambda: None
+    clock: Callable[[], float] = time.perf_counter
     _verdicts: OrderedDict[str, Chunk] = field(default_factory=OrderedDict)
 
     def __post_init__(self) -> None:
         self.detector = InjectionDetector(self.encoder)
+        recipe = self.recipe
+        self.toxic = load_classifier(recipe.toxicity_model) if recipe.toxicity_model else find_abuse
+        self.injected = load_classifier(recipe.injection_model) if recipe.injection_model else lambda text: 0.0
 
     def check_input(self, question: str, author: str) -> Verdict:
         """Judge a question before anything is done with it; personal data in it is masked."""
         if len(question) > self.recipe.max_question_characters:
             limit = self.recipe.max_question_characters
             return Verdict(question, f"A question may have at most {limit:,} characters.", "length")
-        if self.recipe.injection and self.detector.judge(question).attack:
+        if self.recipe.injection and (self.detector.judge(question).attack or self.injected(question) >= 0.5):
             return Verdict(
                 question,
                 f"I answer questions about what {author} has published. This reads like an attempt to give me other "
@@ -67,6 +79,17 @@ class Guards:
         if self.recipe.toxicity and self.toxic(question) >= 0.5:
             return Verdict(question, "I do not answer threats and abuse.", "toxicity")
         return Verdict(mask_pii(question).text if self.recipe.pii else question)
+
+    def clean_chunks(self, chunks: Sequence[Chunk]) -> list[Chunk]:
+        """The chunks as data, best first, as far as the time budget goes: what was not judged is left out, but for
+        the first."""
+        until = self.clock() + self.recipe.budget_seconds
+        kept: list[Chunk] = []
+        for chunk in chunks:
+            if kept and self.clock() > until:
+                break
+            kept.append(self.clean_chunk(chunk))
+        return kept
 
     def clean_chunk(self, chunk: Chunk) -> Chunk:
         """The chunk with sentences that give orders to a model blanked out, so that every other span stays
@@ -88,9 +111,16 @@ class Guards:
 
     def check_output(self, sentence: AnswerSentence, sources: str) -> AnswerSentence:
         """A sentence of the model as it may go out: personal data and secrets that the sources do not have
-        are masked; abuse, and the claim to be a person, count as unsupported."""
+        are masked; abuse, and the claim to be a person, count as unsupported; a long run of words that only the
+        author's other texts have is withheld."""
         text = sentence.text
         if self.recipe.output:
+            memory = self.memory()
+            copied = memory.count_copied(text, sources) if memory is not None else 0
+            if copied > self.recipe.max_copied_words:
+                return AnswerSentence(
+                    text=f"[{copied} words withheld: copied from a text without a source here]", supported=False
+                )
             for finding in reversed(find_pii(text)):
                 if text[finding.start : finding.end] not in sources:
                     text = f"{text[: finding.start]}[{finding.kind}]{text[finding.end :]}"

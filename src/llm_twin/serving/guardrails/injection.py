@@ -1,177 +1,36 @@
-# ruff: noqa: E501 - a pattern broken over more lines is harder to read than a long one
-"""Is a text an attempt to give the model other orders? Rules, and nearness to known attacks.
+"""Is a text an attempt to give the model other orders? A classifier over sense, wording and rules.
 
-Two witnesses. Rules look for the few moves that most such texts make: set orders aside, ask for what is
-hidden, put on another role, fake the conversation's form, speak to the model from inside a document. Ridge
-regression over the encoder's vectors of known attacks, and of harmless texts that look like them, knows the
-rest by nearness. Their sum decides; its threshold is where 3 % of the harmless known texts are above it
-when each family is judged by a regression that never saw it (85 % of the attacks are then).
+Logistic regression (`features.py` says of what) learned from attacks and harmless look-alikes that were written for
+this project (`examples.py`); its weights are shipped, so judging costs a vector and some matching. A text is judged
+in pieces, and by what it hides (`normalise.py`); the worst piece decides.
 """
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
+from llm_twin.serving.guardrails.features import build_rows, find_rules
 from llm_twin.serving.guardrails.normalise import readings
+from llm_twin.serving.guardrails.rules import weigh_rules
 from llm_twin.support import split_sentences
 from llm_twin.support.check import Encodes
 
 Place = Literal["input", "document"]
-
-_ORDERS = (
-    r"(?:instructions?|directions?|directives?|guidelines?|guardrails|system (?:prompt|message)|prompts?|programming"
-    r"|polic(?:y|ies)|restrictions?|constraints?|safeguards|safety|filters?|limitations?|rules?|orders?|commands?"
-    r"|training|configuration)"
-)
-_MODEL = (
-    r"(?:ai|a\.i\.|llms?|(?:large )?language models?|chat ?bots?|ai (?:assistants?|agents?|systems?)"
-    r"|(?:virtual |digital )?assistants?|models?|gpt|bots?|the twin|crawlers?)"
-)
-_SET_ASIDE = (
-    r"(?:ignor\w*|disregard\w*|forget|overrid\w*|bypass\w*|set(?:ting)? aside|drop|discard|abandon|neglect|erase"
-    r"|cancel\w*|void|suspend\w*|circumvent|do(?: not|n't) (?:follow|obey|heed|apply)|stop (?:following|obeying)"
-    r"|no longer (?:follow|obey|apply|bound|valid)|(?:not|n't) bound by|leave behind|throw (?:out|away)|delete|clear"
-    r"|supersede\w*|replace\w*|nullif\w*|pay no attention to|break)"
-)
-_OWNED = r"(?:your|previous|prior|earlier|above|preceding|initial|original|system|all|any|former|existing|current|these|those|hidden|safety|content|ethical|built-in|developer'?s?)"
-_SHOW = (
-    r"(?:reveal|show|print|repeat|output|display|dump|disclose|leak|expose|recite|quote|paste|echo|copy|spell out"
-    r"|write (?:out|down)|tell me|give me|list|share|summari[sz]e|translate|encode|return|read (?:out|back)|what (?:is|are|was|were|does)"
-    r"|describe|complete|reproduce|reads? out)"
-)
-_HIDDEN = (
-    r"(?:(?:your|the|its) (?:\w+ ){0,3}(?:system|hidden|initial|secret|original|internal|confidential|developer'?s?"
-    r"|base|pre|full) ?(?:prompt|message|instructions?|rules?|configuration|directives?|text|guidelines|context)"
-    r"|your (?:\w+ ){0,2}(?:prompt|instructions|configuration|guidelines|directives|constraints|programming)"
-    r"|(?:exact|full|whole|hidden|secret) (?:prompt|instructions?|system message)"
-    r"|instructions (?:that )?you (?:were|have been|are) (?:given|told|running)"
-    r"|(?:text|words|message|prompt|content|everything|all)(?: \w+){0,2} (?:above|before) (?:this|mine|my|that)"
-    r"|(?:everything|what) you (?:have been|were) told)"
-)
-
-# name → (weight, pattern). Weight 1 is enough alone, 0.5 needs another witness.
-RULES: dict[str, tuple[float, str]] = {
-    "set orders aside": (1.0, rf"\b{_SET_ASIDE}\b(?:\W+\w+){{0,4}}?\W+{_OWNED}\b(?:\W+\w+){{0,3}}?\W*\b{_ORDERS}\b"),
-    "set orders aside, plainly": (
-        0.5,
-        rf"\b{_SET_ASIDE}\b(?:\W+\w+){{0,6}}?\W+(?:{_ORDERS}|everything|all of (?:that|this|the above)|what you were told)\b",
-    ),
-    "orders end": (
-        1.0,
-        rf"\b(?:your|the|all|these)\b(?:\W+\w+){{0,3}}?\W+{_ORDERS}\b(?:\W+\w+){{0,3}}?\W+"
-        r"(?:cancel\w*|void|revoked|lifted|do(?:es)? not apply|no longer (?:apply|valid|in force)|suspended|over|a test"
-        r"|disabled|obsolete|outdated|expired|replaced)\b",
-    ),
-    "new orders": (
-        0.5,
-        r"\b(?:new|real|actual|true|updated|following|only) (?:instructions?|task|orders?|rules?|polic(?:y|ies)|command|system message|goal|objective|directive)\b\s*(?:is|are|:|to)",
-    ),
-    "only obey me": (1.0, r"\b(?:only|just) (?:obey|listen to|follow|answer to) (?:me|what i|my)\b|\bobey (?:me|the user)\b"),
-    "ask for what is hidden": (1.0, rf"\b{_SHOW}\b(?:\W+\w+){{0,6}}?\W+{_HIDDEN}"),
-    "hidden prompt": (0.5, r"\b(?:your|hidden|secret) (?:system )?(?:prompt|system message|instructions|configuration)\b"),
-    "other role without limits": (
-        1.0,
-        r"\b(?:unrestricted|unfiltered|uncensored|jail ?broken?|unaligned|amoral|without (?:any )?(?:restrictions?|ethic\w*|limits?|filters?|rules|moral\w*|censorship|guidelines|disclaimers?)"
-        r"|no (?:restrictions?|limits?|filters?|content policy|ethic\w*|rules|moral\w*|guidelines|boundaries)|free(?:d)? (?:from|of) (?:its|your|all|any) \w+)\b"
-        r".{0,60}\b(?:ai|model|assistant|bot|version|mode|persona|answer|speak|respond|hacker)\b",
-    ),
-    "you without limits": (
-        1.0,
-        r"\b(?:you(?:'re| are| have| had| will be|r)?|ai|model|assistant|version|mode|persona|bot|twin)\b.{0,60}"
-        r"\b(?:unrestricted|uncensored|jail ?broken?|no (?:restrictions?|limits?|filters?|content (?:policy|rules)|ethic\w*|rules|moral\w*|guidelines)"
-        r"|without (?:any )?(?:restrictions?|ethic\w*|limits?|filters?|rules|moral\w*|guidelines)|never refuses?|ignores? (?:all|any|every|its|your)|freed from)\b",
-    ),
-    "put on a role": (
-        0.5,
-        r"\b(?:you are now|you are no longer|from now on,? (?:you|act|answer|be|deny|speak)|act as(?! a mentor)|pretend (?:to be|that you|you)|role ?play|simulate|"
-        r"switch (?:in)?to|enter|activate|enable|play the (?:role|part))\b",
-    ),
-    "mode": (1.0, r"\b(?:developer|debug|god|dan|jailbreak|opposite|unrestricted|admin\w*|maintenance|root|sudo|evil|test|diagnostic)[ -](?:mode|override)\b.{0,80}\b(?:you|your|filters?|polic|content|disable|enter|enabled?|activat\w+|respond|answer|prompt)|\b(?:enter|activate|enable|switch to|turn on|engage)\b.{0,20}\b(?:developer|debug|god|dan|jailbreak|opposite|unrestricted|admin\w*|maintenance|root|evil)[ -]mode\b"),
-    "do anything now": (1.0, r"\bdo anything now\b|\bDAN\b(?=.{0,60}\b(?:rules|anything|you|mode)\b)|\banti-?gpt\b"),
-    "deny being a model": (
-        1.0,
-        r"\b(?:deny|never (?:mention|admit|say|tell)|stop (?:saying|claiming|pretending|mentioning)|may no longer say|do(?: not|n't) (?:say|mention|admit|tell|reveal))\b"
-        r".{0,60}\b(?:ai|language model|machine|twin|bot|model|artificial)\b",
-    ),
-    "claim to be the person": (
-        1.0,
-        r"\b(?:say|claim|confirm|admit|insist|swear|pretend|state|declare|tell (?:me|them|everyone|people|readers?))\b.{0,40}\b(?:you are|to be|you're|that you)\b.{0,30}"
-        r"\b(?:human|real (?:author|person|writer|human)|living (?:person|author)|the author|actual (?:author|person)|not an? (?:ai|machine|language model|bot))\b",
-    ),
-    "authority": (
-        0.5,
-        r"\b(?:i am|i'm|this is|as) (?:your|the|an?) (?:official )?(?:developer|creator|administrator|system administrator|admin|owner|operator|engineer|security (?:audit|team)|maintainer)\b|\bauthori[sz]e\w* you\b"
-        r"|\bpermission to\b.{0,30}\b(?:remove|bypass|ignore|lift|drop|disable)\b|\bsudo\b",
-    ),
-    "switch guards off": (
-        1.0,
-        r"\b(?:disable|turn off|switch off|remove|lift|deactivate|bypass|shut down|drop)\b(?:\W+\w+){0,3}?\W+"
-        r"(?:your (?:\w+ )?(?:filters?|limitations?|restrictions?|safety|guards?|guardrails|rules|constraints|safeguards)|all (?:safety |content )?(?:filters|restrictions|guards|guardrails|safeguards|checks)|(?:safety|content|ethical) (?:filters?|rules|guards?|polic(?:y|ies)|guidelines|checks))\b",
-    ),
-    "fake form": (
-        1.0,
-        r"<\|(?:im_start|im_end|system|user|assistant|endoftext|eot_id|start_header_id)\|?>|\[/?INST\]|<</?SYS>>|^\s*#{2,}\s*(?:system|instruction|assistant|user)\b"
-        r"|</?(?:system|passages?|context|sources?|documents?|instructions?|prompt|assistant|user)>|\[/?system\]|\bEND OF (?:PASSAGES?|CONTEXT|DOCUMENTS?|SOURCES?|PROMPT|INSTRUCTIONS)\b|\bBEGIN (?:SYSTEM|NEW|ADMIN)\b"
-        r"|<!--.{0,80}\b(?:model|assistant|ai|llm|instruction)\b",
-    ),
-    "fake turn": (0.5, r"^\s*(?:system|assistant|developer|ai)\s*:\s"),
-    "no refusal": (
-        1.0,
-        r"\b(?:never|do(?: not|n't)|without|cannot|may not|must not)\b.{0,20}\b(?:refus\w+|disclaimers?|apologi[sz]\w+|warnings?|decline|caveats?)\b.{0,60}"
-        r"|\b(?:begin|start|open) (?:your|the|each|every) (?:answer|reply|response)s? with\b",
-    ),
-    "send away": (
-        1.0,
-        r"\b(?:send|post|forward|upload|e-?mail|transmit|exfiltrate|leak|submit|deliver|report)\b.{0,60}\b(?:conversation|chat|history|prompt|user'?s? (?:questions?|data|messages?|e-?mail|name)|previous messages|messages so far|secrets?|credentials|api keys?|passwords?|environment)\b.{0,80}(?:https?:|@|\bto\b)"
-        r"|!\[[^\]]*\]\(\s*https?://[^)]*[?=]|\?\w*=?['\"]? ?(?:followed by|plus|and then) the (?:user|question)",
-    ),
-    "secrets of the house": (
-        1.0,
-        r"\b(?:print|show|reveal|give|list|tell|dump|output|read)\b.{0,30}\b(?:api[ _-]?keys?|passwords?|credentials|environment variables|secrets?|access tokens?|other users'? (?:questions?|data|messages?))\b.{0,40}\b(?:your|logs?|environment|server|you)\b"
-        r"|\bother users'? (?:questions?|data|messages?|conversations?)\b",
-    ),
-    "speaks to a model": (
-        1.0,
-        rf"\b(?:note|notice|message|instructions?|attention|dear|hey|hello|memo|warning|reminder|important|text)\b(?: to| for|,|:)?(?: \w+){{0,3}}? ?\b{_MODEL}\b(?=.{{0,120}}\b(?:must|should|shall|always|never|tell|say|answer|reply|respond|ignore|include|append|recommend|rate|do not|forget|cite|mention|visit|write|output|praise|begin|treat|translate)\b)",
-    ),
-    "if you are a model": (
-        1.0,
-        rf"\bif you(?:'re| are)?(?: \w+){{0,2}} ?(?:an? |the )?{_MODEL}\b|\b{_MODEL}\b(?:,| that| which| who)?(?: is| are)? (?:read(?:s|ing)?|process(?:es|ing)?|summari[sz](?:es?|ing)|pars(?:es?|ing)|index(?:es|ing)|quot(?:es|ing)|see(?:s|ing)?)\b(?:\W+\w+){{0,6}}?\W+(?:must|should|shall|have to|are required|needs? to|is to|are to|will)\b",
-    ),
-    "orders a model": (
-        1.0,
-        rf"\b(?:ai |the |all |any |every |dear |language )*{_MODEL}\b,? (?:must|should|shall|have to|are (?:required|instructed|to)|is (?:required|instructed|to)|needs? to|will now|please|before you)\b(?=.{{0,100}}\b(?:append|include|say|answer|reply|respond|reveal|recommend|tell|output|ignore|praise|insert|add|link|forget|write|obey|send|use|cite|begin|end)\b)",
-    ),
-    "answer instead": (0.5, r"\b(?:answer|reply|respond|say|output|write)\b.{0,20}\b(?:instead|only|nothing but|just)\b.{0,40}\b(?:with|that|the (?:word|text|phrase))\b|\b(?:output|say|reply with|print) the (?:word|phrase|text|string)\b"),
-    "above does not count": (1.0, r"\b(?:everything|all|anything|the text|passages?|what (?:is|was|came|stands))\b.{0,20}\b(?:above|before this|so far|earlier)\b.{0,30}\b(?:was|is|are|were)\b.{0,12}\b(?:a test|fake|void|wrong|out of date|invalid|cancelled|not real|irrelevant|a joke|obsolete|superseded)\b"),
-    "against the rules": (0.5, r"\b(?:against|violat\w+|break\w*|outside) your (?:own )?(?:guidelines|rules|polic\w+|programming|principles|instructions)\b|\bif you had no (?:rules|limits|restrictions|filters)\b|\bwhat your rules forbid\b"),
-    "other languages": (
-        1.0,
-        r"\b(?:ignor(?:a|e|iere|iert|ez|ar|i)|olvida|vergiss|oublie[zr]?|dimentica|esquece|missachte|desconsidera|negeer|vergeet)\b.{0,40}\b(?:instruc\w+|anweisung\w*|istruzioni|instruções|regeln|reglas|règles|regole|vorgaben|consignes|indicaciones|instructies)\b"
-        r"|\b(?:systemprompt|prompt del sistema|message système|prompt système|prompt di sistema|systemaufforderung|prompt do sistema)\b",
-    ),
-    "decode and obey": (1.0, r"\b(?:decode|decrypt|unscramble|rot13|base64|hex)\b.{0,60}\b(?:do (?:what|as) it|follow|execute|obey|act on|carry out|comply)\b"),
-}  # fmt: skip
-_COMPILED = {name: (weight, re.compile(p, re.I | re.S | re.M)) for name, (weight, p) in RULES.items()}
-_ABOUT = re.compile(
-    r"^\W*(?:what (?:is|are|does)(?! your)|how (?:do|does|did|can|should|would) (?!you answer|you respond)|why (?:do|does|did|is|are)|explain (?:what|how|why)|who (?:are|is|was)|where (?:should|do|did|is)|when (?:did|do|was)|"
-    r"did you (?:ever )?|do you (?!have (?:a|any) (?:hidden|secret|system))|have you (?:ever )?written)",
-    re.I,
-)
-
-THRESHOLD = 0.36  # of the rules' weight plus the regression's value
+WHOLE = 700  # characters up to which a question is judged as one piece
+PIECE = 600  # of a longer one
+MAX_PIECES = 24
+HIDDEN = 1.0  # what it adds that words were hidden and came to light by decoding
 
 
 @dataclass(frozen=True)
 class Suspicion:
-    """Whether a text is an attack, by which rules and how near to known ones (0 to 1); `spans` are its
+    """Whether a text is an attack, by which rules, and how sure (0 to 1; above 0.5 is an attack); `spans` are its
     sentences."""
 
     attack: bool
@@ -180,74 +39,87 @@ class Suspicion:
     spans: tuple[tuple[int, int], ...] = ()
 
 
+@dataclass(frozen=True)
+class Weights:
+    """The learned regression."""
+
+    weights: np.ndarray
+    offset: float
+    threshold: float
+    examples: str  # digest of the texts it was learned from
+
+
+@cache
+def read_weights() -> Weights:
+    """The shipped weights."""
+    with (resources.files("llm_twin.serving.guardrails") / "weights.npz").open("rb") as file:
+        kept = np.load(file)
+        return Weights(
+            kept["weights"].astype(np.float32), float(kept["offset"]), float(kept["threshold"]), str(kept["examples"])
+        )
+
+
 @dataclass
 class InjectionDetector:
-    """Rules, and a classifier over `encoder` where one is given."""
+    """The classifier over `encoder`; without one, the rules alone."""
 
     encoder: Encodes | None = None
-    _fitted: tuple[np.ndarray, float] | None = None
 
     def judge(self, text: str, place: Place = "input") -> Suspicion:
-        """Judge a prompt whole, a document sentence by sentence."""
-        if place == "input":
-            pieces = [(0, len(text))]
-        else:
-            found = split_sentences(text)
-            pieces = [(s.start, s.end) for s in found]
-            pieces += [(a.start, b.end) for a, b in zip(found, found[1:], strict=False)]
-        pieces = pieces or [(0, len(text))]
-        near = self._nearness([text[a:b][:1000] for a, b in pieces])
-        rules: list[str] = []
+        """Judge a question in pieces of some sentences, a document by each sentence and each two."""
+        pieces = cut_document(text) if place == "document" else cut_question(text)
+        values, rules = self._values([text[a:b] for a, b in pieces], place)
         spans: list[tuple[int, int]] = []
-        for (start, end), nearness in zip(pieces, near, strict=True):
-            if any(start <= known[0] and known[1] <= end for known in spans):
+        named: list[str] = []
+        for span, value, found in zip(pieces, values, rules, strict=True):
+            if any(span[0] <= known[0] and known[1] <= span[1] for known in spans):
                 continue  # two sentences are an attack only if neither was one alone
-            weight, names = match_rules(text[start:end])
-            if weight + nearness > THRESHOLD if self.encoder else weight >= 1:
-                rules += [name for name in names if name not in rules]
-                spans.append((start, end))
-        return Suspicion(bool(spans), tuple(rules), round(max(near, default=0.0), 3), tuple(spans))
+            if value > 0:
+                spans.append(span)
+                named += [name for name in found if name not in named]
+        sure = 1 / (1 + float(np.exp(-max(values))))
+        return Suspicion(bool(spans), tuple(named), round(sure, 3), tuple(spans))
 
-    def _nearness(self, texts: Sequence[str]) -> list[float]:
-        """The regression's value for each text, about 1 for an attack and -1 for a harmless one; 0 without
-        encoder."""
+    def _values(self, pieces: Sequence[str], place: Place) -> tuple[list[float], list[list[str]]]:
+        """For each piece how far it is beyond the threshold (negative: harmless), and the rules that matched."""
         if self.encoder is None:
-            return [0.0] * len(texts)
-        if self._fitted is None:
-            self._fitted = self._fit()
-        weights, offset = self._fitted
-        return [float(score) for score in self.encoder.encode(list(texts)) @ weights + offset]
-
-    def _fit(self) -> tuple[np.ndarray, float]:
-        """Ridge regression of ±1 on the vectors of the known texts."""
-        assert self.encoder is not None
-        known = read_known()
-        vectors = np.asarray(self.encoder.encode([one["text"] for one in known]), np.float64)
-        signs = np.array([1.0 if one["label"] == "attack" else -1.0 for one in known])
-        design = np.hstack([vectors, np.ones((len(known), 1))])
-        penalty = np.eye(design.shape[1])
-        penalty[-1, -1] = 1e-6
-        solved = np.linalg.solve(design.T @ design + penalty, design.T @ signs)
-        return solved[:-1], float(solved[-1])
+            rules = find_rules(pieces)
+            return [weigh_rules(p, found) - 0.99 for p, found in zip(pieces, rules, strict=True)], rules
+        known = read_weights()
+        texts, owners = list(pieces), list(range(len(pieces)))
+        for number, piece in enumerate(pieces):
+            hidden = readings(piece)[1:]
+            texts += hidden
+            owners += [number] * len(hidden)
+        rules = find_rules(texts)
+        rows = build_rows(texts, [place == "document"] * len(texts), rules, self.encoder)
+        scores = np.asarray(rows @ known.weights).ravel() + known.offset - known.threshold
+        values = [float(score) for score in scores[: len(pieces)]]
+        for owner, score in zip(owners[len(pieces) :], scores[len(pieces) :], strict=True):
+            values[owner] = max(values[owner], float(score) + HIDDEN)
+        return values, rules[: len(pieces)]
 
 
-def match_rules(text: str) -> tuple[float, list[str]]:
-    """The weight of all rules that match any reading of the text (at most 1), and their names.
+def cut_question(text: str) -> list[tuple[int, int]]:
+    """A short question whole; a long one in runs of sentences."""
+    if len(text) <= WHOLE:
+        return [(0, len(text))]
+    pieces: list[tuple[int, int]] = []
+    for start, end in ((s.start, s.end) for s in split_sentences(text)):
+        for at in range(start, end, PIECE):
+            stop = min(end, at + PIECE)
+            if pieces and stop - pieces[-1][0] <= PIECE:
+                pieces[-1] = (pieces[-1][0], stop)
+            else:
+                pieces.append((at, stop))
+    pieces = pieces or [(0, PIECE)]
+    # An order to the model stands at either end more often than in between.
+    half = MAX_PIECES // 2
+    return pieces if len(pieces) <= MAX_PIECES else [*pieces[:half], *pieces[-half:]]
 
-    In a question about such things a single strong rule counts as a weak one: it needs another witness.
-    """
-    names: dict[str, float] = {}
-    for reading in readings(text):
-        for name, (weight, pattern) in _COMPILED.items():
-            if name not in names and pattern.search(reading):
-                names[name] = weight
-    total = min(1.0, sum(names.values()))
-    if _ABOUT.match(text) and "ask for what is hidden" not in names:
-        total = min(total, 0.5)
-    return total, list(names)
 
-
-def read_known() -> list[dict[str, Any]]:
-    """The known attacks and the harmless texts that look like them."""
-    lines = (resources.files("llm_twin.serving.guardrails") / "known.jsonl").read_text(encoding="utf-8")
-    return [json.loads(line) for line in lines.splitlines() if line.strip()]
+def cut_document(text: str) -> list[tuple[int, int]]:
+    """Each sentence, then each two neighbours."""
+    found = split_sentences(text)
+    pieces = [(s.start, s.end) for s in found] + [(a.start, b.end) for a, b in zip(found, found[1:], strict=False)]
+    return pieces or [(0, len(text))]

@@ -1,0 +1,86 @@
+"""What may not go out: recited text, abuse, strange addresses; and the time that the guards may take."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from llm_twin.documents import AnswerSentence, Chunk
+from llm_twin.errors import ModelError
+from llm_twin.recipes import GuardrailsRecipe
+from llm_twin.serving.guardrails import Guards
+from llm_twin.serving.guardrails.classifiers import load_classifier
+from llm_twin.serving.guardrails.memory import RUN, Shingles
+
+LETTER = " ".join(f"word{i}" for i in range(60))
+
+
+def test_a_recited_run_is_counted_and_what_the_passages_hold_is_not():
+    known = Shingles([LETTER, "another text"])
+    assert known.count_copied(f"He wrote: {LETTER.upper()}!", "") == 60
+    assert known.count_copied(" ".join(LETTER.split()[: RUN - 1]), "") == 0
+    assert known.count_copied(LETTER, LETTER) == 0
+    assert known.count_copied("quite other words that nobody has ever put in this order here", "") == 0
+    first_half = " ".join(LETTER.split()[:30])
+    assert known.count_copied(LETTER, first_half) == 30 + RUN - 1
+    assert Shingles([]).count_copied(LETTER, "") == 0
+
+
+def test_recited_text_is_withheld_and_a_quotation_of_a_passage_is_not():
+    guards = Guards(GuardrailsRecipe(max_copied_words=20), None, lambda: Shingles([LETTER]))
+    said = AnswerSentence(text=LETTER, supported=True)
+    withheld = guards.check_output(said, "")
+    assert "word7" not in withheld.text and "60 words withheld" in withheld.text and not withheld.supported
+    assert guards.check_output(said, LETTER) == said
+    off = Guards(GuardrailsRecipe(output=False), None, lambda: Shingles([LETTER]))
+    assert off.check_output(said, "") == said
+
+
+def make_chunk(i):
+    text = f"The tide turned at {i}."
+    return Chunk(
+        chunk_id=str(i), document_id="d", revision_id="r", author="a", platform="site", kind="article",
+        url="https://x.example", position=0, start=0, end=len(text), text=text,
+    )  # fmt: skip
+
+
+def test_passages_that_there_was_no_time_to_judge_are_left_out():
+    clock = iter(np.arange(0, 100, 0.4))
+    guards = Guards(GuardrailsRecipe(budget_seconds=1.0), None, clock=lambda: next(clock))
+    assert [chunk.chunk_id for chunk in guards.clean_chunks([make_chunk(i) for i in range(9)])] == ["0", "1", "2"]
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory):
+    """A real classifier of two labels that finds everything toxic: its bias says so."""
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
+
+    folder = tmp_path_factory.mktemp("classifier")
+    raw = Tokenizer(models.WordLevel({"[UNK]": 0, "[PAD]": 1, "hello": 2}, unk_token="[UNK]"))
+    raw.pre_tokenizer = pre_tokenizers.Whitespace()
+    PreTrainedTokenizerFast(
+        tokenizer_object=raw, unk_token="[UNK]", pad_token="[PAD]", model_max_length=32
+    ).save_pretrained(folder)
+    config = BertConfig(
+        vocab_size=3, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8,
+        id2label={0: "non-toxic", 1: "toxic"}, label2id={"non-toxic": 0, "toxic": 1},
+    )  # fmt: skip
+    model = BertForSequenceClassification(config)
+    model.classifier.bias.data = torch.tensor([-4.0, 4.0])
+    model.save_pretrained(folder)
+    return str(folder)
+
+
+def test_a_classifier_from_a_folder_takes_the_place_of_the_list(classifier):
+    guards = Guards(GuardrailsRecipe(toxicity_model=classifier, injection=False), None)
+    assert guards.check_input("hello", "Ada").guard == "toxicity"
+    beside = Guards(GuardrailsRecipe(injection_model=classifier, toxicity=False), None)
+    assert beside.check_input("hello", "Ada").guard == "injection"
+    assert load_classifier(classifier)("hello " * 500) > 0.9
+
+
+def test_a_classifier_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(ModelError, match="nothing-here"):
+        load_classifier(str(tmp_path / "nothing-here"))
