@@ -10,6 +10,7 @@ from components.training.quantize_model import quantize_model
 from components.training.select_samples import select_samples
 from components.training.train_dpo import train_dpo
 from components.training.train_sft import train_sft
+from components.training.write_rejected import write_rejected
 from pipelines.options import BuildOptions
 
 
@@ -27,7 +28,11 @@ def build(options: BuildOptions) -> Any:
         base = options.place(base_task, gpu=True).outputs["base"]
         sft_task = train_sft(base=base, samples=selected, recipe=recipe, code=options.code_of(train_sft))
         sft = options.place(sft_task, gpu=True).outputs["adapter"]
-        dpo_task = train_dpo(base=base, adapter=sft, samples=selected, recipe=recipe, code=options.code_of(train_dpo))
+        pairs_task = write_rejected(
+            base=base, adapter=sft, samples=selected, recipe=recipe, code=options.code_of(write_rejected)
+        )
+        pairs = options.place(pairs_task, gpu=True).outputs["pairs"]
+        dpo_task = train_dpo(base=base, adapter=sft, samples=pairs, recipe=recipe, code=options.code_of(train_dpo))
         dpo = options.place(dpo_task, gpu=True).outputs["preferred"]
         merge_task = merge_adapter(base=base, adapter=dpo, code=options.code_of(merge_adapter))
         merged = options.place(merge_task, gpu=True).outputs["merged"]

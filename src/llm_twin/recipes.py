@@ -212,6 +212,11 @@ class TrainingRecipe(Section):
     sft_epochs: float = Field(default=3, gt=0)
     sft_learning_rate: float = Field(default=2e-4, gt=0)
     sft_batch_size: int = Field(default=8, ge=1)
+    rejected_from: Literal["dataset", "base", "sft"] = Field(
+        default="dataset",
+        description="who writes rejected sides of pairs anew: nobody, the base, the fine-tuned",
+    )
+    model_written_share: float = Field(default=0.5, ge=0, le=1, description="of the pairs, where a model writes")
     dpo_epochs: float = Field(default=1, ge=0)
     dpo_learning_rate: float = Field(default=1e-5, gt=0)
     dpo_beta: float = Field(default=0.1, gt=0)

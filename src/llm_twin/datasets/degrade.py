@@ -56,30 +56,40 @@ MARKUP = re.compile(
 )
 EMOJI = re.compile("[\U0001f000-\U0001faff\U00002600-\U000027bf\U00002b00-\U00002bff\U0000fe0f\U0000200d]+")
 BULLET = re.compile(r"(?m)^\s*(?:[-*+•]|\d{1,3}[.)])\s+")
-FILLED_SHARE = 0.3
+# What is in every rejected text would be all that a model learns to see.
+SWAPPED_SHARE = (0.3, 0.9)  # of the words that have a formal twin; drawn for each text
+REORDERED_SHARE = 0.5  # of the texts
+PADDED_SHARE = 0.35  # of the texts; an opener and a closer give a text away
+FILLED_SHARE = 0.3  # of the sentences of a padded text
 MAX_GROWTH = 1.3  # a longer text would be told apart by its length
 
 
-def degrade_text(text: str, seed: str) -> tuple[str, list[str]]:
-    """The flattened text, and what was done to it in words. The same text and seed give the same result."""
+def degrade_text(text: str, seed: str, whole: bool = False) -> tuple[str, list[str]]:
+    """The flattened text, and what was done to it in words. The same text and seed give the same result.
+
+    Which tricks are used is drawn for each text, so that none is in all of them; with `whole` all are.
+    """
     chance = random.Random(seed)
     done: list[str] = []
     flat = _note(done, "markup and emoji removed", text, _strip_markup)
     flat = _note(done, "contractions spelt out", flat, _expand)
     flat = _note(done, "dashes, asides and exclamations levelled", flat, _level_punctuation)
-    flat = _note(done, "plain words made formal", flat, lambda t: _formalise(t, chance))
+    share = SWAPPED_SHARE[1] if whole else chance.uniform(*SWAPPED_SHARE)
+    flat = _note(done, "plain words made formal", flat, lambda t: _formalise(t, chance, share))
     sentences = [flat[start:end].strip() for start, end in sentence_spans(flat, 0, len(flat))]
     sentences = [_close(sentence) for sentence in sentences if sentence.strip(" .,")]
     merged = _merge(sentences, chance)
     if len(merged) < len(sentences):
         done.append("short sentences joined")
-    if len(merged) > 3:
+    if len(merged) > 3 and (whole or chance.random() < REORDERED_SHARE):
         middle = merged[1:-1]
         chance.shuffle(middle)
         if middle != merged[1:-1]:
             done.append("sentences reordered")
         merged = [merged[0], *middle, merged[-1]]
-    padded = _pad(merged, chance, int(len(text) * MAX_GROWTH))
+    padded = merged
+    if whole or chance.random() < PADDED_SHARE:
+        padded = _pad(merged, chance, int(len(text) * MAX_GROWTH))
     if padded != merged:
         done.append("filler added")
     return " ".join(padded), done
@@ -115,11 +125,11 @@ def _level_punctuation(text: str) -> str:
     return re.sub(r"\s+([,.])", r"\1", re.sub(r",\s*([,.])", r"\1", text))
 
 
-def _formalise(text: str, chance: random.Random) -> str:
+def _formalise(text: str, chance: random.Random, share: float) -> str:
     def swap(match: re.Match[str]) -> str:
         word = match[0]
         formal = POMPOUS.get(word.lower())
-        if formal is None or chance.random() > 0.75:
+        if formal is None or chance.random() > share:
             return word
         return formal[0].upper() + formal[1:] if word[0].isupper() else formal
 

@@ -16,11 +16,12 @@ from llm_twin.datasets.filters import Dropped
 from llm_twin.datasets.instructions import compose_instruction, make_sample
 from llm_twin.datasets.keyphrases import PhraseWeights
 from llm_twin.datasets.passages import Passage, count_words
-from llm_twin.datasets.preferences import make_pair, pair_degraded, word_distance
+from llm_twin.datasets.preferences import make_pair, pair_degraded
 from llm_twin.documents import Chunk, InstructionSample, PreferenceSample, Split, stable_id
 from llm_twin.llm import LlmClient, Request
 from llm_twin.prompts import render_prompt
 from llm_twin.recipes import DatasetsRecipe
+from llm_twin.similarity.overlap import word_distance
 from llm_twin.support import check_support, split_sentences
 from llm_twin.support.check import Encodes
 

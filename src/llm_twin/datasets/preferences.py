@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 from collections.abc import Iterable, Iterator
 
 from llm_twin.datasets.degrade import degrade_text
 from llm_twin.documents import InstructionSample, PreferenceSample, stable_id
-from llm_twin.similarity.tokens import normalise_words
+from llm_twin.similarity.overlap import word_distance
 
 MIN_DISTANCE = 0.12  # below it the two sides are too alike for a preference to mean anything
 
 
 def pair_degraded(samples: Iterable[InstructionSample], seed: int) -> Iterator[PreferenceSample]:
-    """For each sample the author's text against its flattened rewrite; pairs that are too alike are left out."""
+    """For each sample the author's text against its flattened rewrite; pairs that are too alike are left out.
+
+    The rewrite uses some of the tricks, and all of them where that leaves the two too alike.
+    """
     for sample in samples:
-        rejected, changes = degrade_text(sample.output, f"{seed}/{sample.sample_id}")
-        distance = word_distance(sample.output, rejected)
+        for whole in (False, True):
+            rejected, changes = degrade_text(sample.output, f"{seed}/{sample.sample_id}", whole)
+            distance = word_distance(sample.output, rejected)
+            if distance >= MIN_DISTANCE:
+                break
         if distance >= MIN_DISTANCE:
             reason = f"the same content in a flattened voice: {', '.join(changes)}"
             yield make_pair(sample, rejected, "degraded", reason, round(min(1.0, 0.5 + distance), 3))
@@ -41,12 +46,6 @@ def make_pair(
         reason=reason,
         confidence=confidence,
     )
-
-
-def word_distance(first: str, second: str) -> float:
-    """1 minus difflib's ratio over words: 0 for the same words in the same order, 1 for none in common."""
-    matcher = difflib.SequenceMatcher(None, normalise_words(first), normalise_words(second), autojunk=False)
-    return 1.0 - matcher.ratio()
 
 
 def limit_pairs(pairs: list[PreferenceSample], count: int, seed: int) -> list[PreferenceSample]:

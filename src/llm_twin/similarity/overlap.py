@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
 
 import numpy as np
@@ -49,3 +50,9 @@ class RunIndex:
             runs = [roll_runs(words, size) for words in self._words]
             self._known[size] = np.unique(np.concatenate(runs)) if runs else np.empty(0, dtype=np.uint64)
         return self._known[size]
+
+
+def word_distance(first: str, second: str) -> float:
+    """1 minus difflib's ratio over words: 0 for the same words in the same order, 1 for none in common."""
+    matcher = difflib.SequenceMatcher(None, normalise_words(first), normalise_words(second), autojunk=False)
+    return 1.0 - matcher.ratio()

@@ -123,7 +123,11 @@ def _held_out_figures(
 ) -> dict[str, float]:
     margins = reward_margins(model, reference, tokenizer, held_out, recipe.dpo_beta, recipe.max_length)
     accuracy = reward_accuracy(margins, [sample.document_id for sample in held_out], recipe.seed)
+    by_source: dict[str, list[float]] = {}
+    for sample, margin in zip(held_out, margins, strict=True):
+        by_source.setdefault(sample.rejected_source.replace("-", "_"), []).append(float(margin > 0))
     return {
+        **{f"heldout_reward_accuracy_{name}": sum(won) / len(won) for name, won in sorted(by_source.items())},
         "heldout_pairs": len(held_out),
         "heldout_reward_accuracy": accuracy.value,
         "heldout_reward_accuracy_low": accuracy.low,

@@ -21,7 +21,10 @@ from pipelines.kubeflow import compile_pipeline
 from pipelines.options import BuildOptions
 
 ROOT = Path(__file__).parents[3]
-GPU_STEPS = {"prepare-base", "train-sft", "train-dpo", "merge-adapter", "quantize-model", "evaluate-twin", "ask-twin"}
+GPU_STEPS = {
+    "prepare-base", "train-sft", "write-rejected", "train-dpo", "merge-adapter", "quantize-model", "evaluate-twin",
+    "ask-twin",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
