@@ -15,6 +15,7 @@ from llm_twin.errors import InputError
 from llm_twin.evaluation.voice.background import load_shipped_background
 from llm_twin.evaluation.voice.classifier import fit_classifier
 from llm_twin.evaluation.voice.features import Features, Pieces, featurise_documents
+from llm_twin.evaluation.voice.files import read_text
 from llm_twin.evaluation.voice.prose import count_words, extract_prose
 
 DESCRIPTION = "stylometric voice score: same-author against other-author AUC at 100, 250 and 500 words"
@@ -23,6 +24,7 @@ FOLDS = 3
 MAX_LEFT_OUT = 6  # groups of other authors that are left out in turn; each author is in one
 MAX_DOCUMENTS = 150  # of an author, for time
 MIN_DOCUMENTS, MIN_WORDS = 4, 3000
+MIN_BACKGROUND = 3  # other authors; with fewer, the shipped background joins them
 REPEATED = 3  # a paragraph that stands in so many documents is no prose of them
 
 
@@ -77,11 +79,7 @@ def read_authors(folder: Path) -> dict[str, list[list[str]]]:
     else:
         suffixes = {".md", ".markdown", ".txt", ".mdx", ".adoc", ".rst"}
         texts = {
-            author.name: [
-                file.read_text(encoding="utf-8", errors="replace")
-                for file in sorted(author.rglob("*"))
-                if file.suffix.lower() in suffixes
-            ]
+            author.name: [read_text(file) for file in sorted(author.rglob("*")) if file.suffix.lower() in suffixes]
             for author in sorted(folder.iterdir() if folder.is_dir() else [])
             if author.is_dir()
         }
@@ -103,8 +101,8 @@ def keep_enough(authors: Mapping[str, list[list[str]]]) -> dict[str, list[list[s
             print(f"{name}: left out; {MIN_DOCUMENTS} documents and {MIN_WORDS:,} words would do")
             continue
         kept[name] = texts
-    if len(kept) < 3:
-        raise InputError(f"{len(kept)} authors have enough prose", "give three or more")
+    if len(kept) < 2:
+        raise InputError(f"{len(kept)} authors have enough prose", "give two or more")
     return kept
 
 
@@ -112,12 +110,15 @@ def separate(pieces: Mapping[str, Pieces], seed: int) -> dict[tuple[int, str, st
     """(words, author, other) → AUC; the other author is in no background, the author's pieces are held out."""
     found: dict[tuple[int, str, str], float] = {}
     training = {name: one.training() for name, one in pieces.items()}
+    shipped = {f"shipped {name}": one.training() for name, one in load_shipped_background(100).groups.items()}
     for author, own in pieces.items():
         folds = assign_folds(own)
         others = [name for name in pieces if name != author]
         groups = [others[start::MAX_LEFT_OUT] for start in range(min(MAX_LEFT_OUT, len(others)))]
         for group in groups:
             background = {name: training[name] for name in others if name not in group}
+            if len(background) < MIN_BACKGROUND:
+                background |= shipped
             scores: dict[str, list[tuple[int, np.ndarray]]] = {name: [] for name in [author, *group]}
             for fold in range(FOLDS):
                 train = own.training(np.flatnonzero(folds != fold))

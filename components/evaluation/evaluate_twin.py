@@ -22,24 +22,29 @@ def evaluate_twin(
     report: dsl.Output[dsl.HTML],
     metrics: dsl.Output[dsl.Metrics],
 ):
-    """Measure the candidates on held-out samples, and retrieval; write Scores JSON, a report, an MLflow run."""
+    """Measure the candidates and the champion on held-out samples; write Scores JSON, a report, an MLflow run."""
     from pathlib import Path
 
     from llm_twin.artifacts import log_figures, note, seal
-    from llm_twin.documents import Chunk, read_jsonl
-    from llm_twin.evaluation import finish, retrieve, run
+    from llm_twin.documents import Author, Chunk, read_jsonl
+    from llm_twin.evaluation import champion, finish, retrieve, run
     from llm_twin.recipes import EvaluationRecipe
-    from llm_twin.settings import HomeSettings, IndexSettings, QuantizeSettings, RegistrySettings
+    from llm_twin.serving import checks
+    from llm_twin.settings import HomeSettings, IndexSettings, LlmSettings, QuantizeSettings, RegistrySettings
 
-    settings, where = EvaluationRecipe.model_validate(recipe), IndexSettings()
-    key = where.api_key.get_secret_value() if where.api_key else None
-    adapters = {"sft": Path(sft.path), "dpo": Path(dpo.path)}
-    models = run.Models(Path(base.path), adapters, Path(quantized.path), QuantizeSettings().python)
-    passages = list(read_jsonl(chunks.path, Chunk))
-    folder = Path(samples.path)
-    with retrieve.open_retrieval(where.url, key, author["id"], settings) as asked:
-        found = run.evaluate_models(author["id"], index, models, folder, passages, asked, settings)
-    finish.write_results(found, recipe, RegistrySettings().resolve(HomeSettings().root), scores.path, report.path)
+    settings, where, access = EvaluationRecipe.model_validate(recipe), IndexSettings(), LlmSettings()
+    who, home, key = Author.model_validate(author), HomeSettings().root, where.api_key
+    tracking, python = RegistrySettings().resolve(home), QuantizeSettings().python
+    adapters = champion.with_champion(
+        {"sft": Path(sft.path), "dpo": Path(dpo.path)}, tracking, who.id, Path(base.path), home / "cache" / "models"
+    )
+    models = run.Models(Path(base.path), adapters.folders, Path(quantized.path), python, adapters.notes)
+    jury = finish.open_jury(settings.judge, access.base_url, access.key, home / "cache" / "llm")
+    passages, secret = list(read_jsonl(chunks.path, Chunk)), key.get_secret_value() if key else None
+    with retrieve.open_retrieval(where.url, secret, who.id, settings) as asked:
+        twin = checks.make_twin(who, asked, settings)
+        found = run.evaluate_models(who.id, index, models, Path(samples.path), passages, asked, settings, twin, jury)
+    finish.write_results(found, recipe, tracking, scores.path, report.path)
     log_figures(metrics, found.headline())
     seal(scores)
     note(scores, "evaluate-twin", found.summary())

@@ -10,15 +10,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from llm_twin.errors import InputError, RecipeError
-
-
-class Section(BaseModel):
-    """Base of all sections: an unknown key is an error, not a silent default."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+from llm_twin.recipe_parts import BenchmarksRecipe, GateRecipe, QuestionSet, Section
 
 
 class AuthorRecipe(Section):
@@ -253,29 +248,17 @@ class NodePool(Section):
     queue: str = ""
 
 
-class GateRule(Section):
-    """One condition of promotion. The interval, never the bare mean, must satisfy it."""
+class JudgeRecipe(Section):
+    """A language model as a judge, at the endpoint of LLM_TWIN_LLM_BASE_URL; off until a model is named."""
 
-    measure: str = Field(min_length=1, description="a measure of the evaluation, such as voice or faithfulness")
-    must: Literal["be_better", "be_no_worse", "be_at_most", "be_at_least"]
-    than: Literal["base", "sft", "champion", "limit"] = "limit"
-    margin: float = Field(default=0, ge=0, description="better by this much, or worse by no more than this much")
-    limit: float | None = None
-
-
-class GateRecipe(Section):
-    """Promotion: `advise` records the evidence and promotes; `enforce` refuses where a rule is not met."""
-
-    mode: Literal["advise", "enforce"] = "advise"
-    candidate: Literal["sft", "dpo", "quantized"] = "dpo"
-    level: float = Field(default=0.95, gt=0.5, lt=1)
-    rules: list[GateRule] = [
-        GateRule(measure="voice", must="be_better", than="base"),
-        GateRule(measure="guards", must="be_at_least", limit=1),
-        GateRule(measure="copied", must="be_at_most", limit=0.1),
-        GateRule(measure="faithfulness", must="be_no_worse", than="champion", margin=0.05),
-        GateRule(measure="extracted", must="be_at_most", limit=0.2),
-    ]
+    models: list[str] = Field(default=[], description="the jury: names of models at the endpoint; empty: no judge")
+    criteria: dict[str, str] = Field(
+        default={}, description="name → what 1, 2 and 3 mean; empty: accuracy and style, as the handbook has them"
+    )
+    max_answers: int = Field(default=40, ge=1, description="of each candidate that are graded")
+    pairwise: bool = Field(default=True, description="also which of two answers is better, asked in both orders")
+    ragas: bool = Field(default=True, description="also ragas' judged metrics, by the first model")
+    llm: LlmRecipe = LlmRecipe(temperature=0, retries=2)
 
 
 class EvaluationRecipe(Section):
@@ -292,6 +275,17 @@ class EvaluationRecipe(Section):
     max_attacks: int = Field(default=8, ge=0, description="extraction attacks with prefixes of training documents")
     max_questions: int = Field(default=8, ge=0, description="questions answered from sources, for truth measures")
     min_support: float = Field(default=0.6, ge=0, le=1)
+    max_behaviour_questions: int = Field(
+        default=4, ge=0, description="asked of the whole twin, plain and disturbed; each is asked some six times"
+    )
+    names: list[str] = Field(default=[], description="names in the author's writing, swapped for a stranger's")
+    sets: list[QuestionSet] = Field(default=[], description="question sets of your own")
+    benchmarks: BenchmarksRecipe = BenchmarksRecipe()
+    judge: JudgeRecipe = JudgeRecipe()
+    wanted_effects: dict[str, float] = Field(
+        default={"voice": 10, "faithfulness": 0.05, "answer_relevancy": 0.05},
+        description="measure → difference worth finding; the report says how many prompts find it",
+    )
     gate: GateRecipe = GateRecipe()
 
 
@@ -370,7 +364,11 @@ def load_recipe(path: Path) -> Recipe:
     spelling."""
     recipe = parse_recipe(_read_mapping(path, "a recipe begins with `name:` and `author:`"), str(path))
     sources = [_anchor(source, path.parent) for source in recipe.collection.sources]
-    return recipe.model_copy(update={"collection": recipe.collection.model_copy(update={"sources": sources})})
+    sets = [one.anchored(path.parent) for one in recipe.evaluation.sets]
+    benchmarks = recipe.evaluation.benchmarks.anchored(path.parent)
+    evaluation = recipe.evaluation.model_copy(update={"sets": sets, "benchmarks": benchmarks})
+    collection = recipe.collection.model_copy(update={"sources": sources})
+    return recipe.model_copy(update={"collection": collection, "evaluation": evaluation})
 
 
 def _read_mapping(path: Path, remedy: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
@@ -18,6 +18,7 @@ from llm_twin.evaluation.statistics import Interval
 
 LETTERS = "ABCDEFGHIJ"
 Method = Literal["generation", "log_probability"]
+Question = TypeVar("Question", bound=BaseModel)
 
 
 class ChoiceQuestion(BaseModel):
@@ -58,6 +59,11 @@ def read_choices(path: Path) -> list[ChoiceQuestion]:
 
     Raises InputError that names the file and the question that does not fit.
     """
+    return read_questions(path, ChoiceQuestion)
+
+
+def read_questions(path: Path, kind: type[Question]) -> list[Question]:
+    """Read a set of questions of one kind from YAML or CSV. Raises InputError that names file and question."""
     try:
         if path.suffix.lower() == ".csv":
             with path.open(encoding="utf-8-sig", newline="") as file:
@@ -67,19 +73,24 @@ def read_choices(path: Path) -> list[ChoiceQuestion]:
     except (OSError, UnicodeDecodeError, yaml.YAMLError, csv.Error) as error:
         raise InputError(f"cannot read the questions of {path}: {error}", "give a YAML or CSV file") from error
     if not isinstance(rows, list) or not rows:
-        raise InputError(f"{path} holds no list of questions", "each needs question, choices and answer")
+        raise InputError(f"{path} holds no list of questions", f"each needs {', '.join(_required(kind))}")
     questions = []
     for number, row in enumerate(rows, start=1):
         try:
-            questions.append(ChoiceQuestion.model_validate(row))
+            questions.append(kind.model_validate(row))
         except ValidationError as error:
             raise InputError(f"{path}, question {number}: {error.errors()[0]['msg']}", "mend the question") from error
     return questions
 
 
+def _required(kind: type[BaseModel]) -> list[str]:
+    return [name for name, field in kind.model_fields.items() if field.is_required()]
+
+
 def _from_csv(row: dict[str, str]) -> dict[str, Any]:
     choices = [row[letter] for letter in LETTERS if row.get(letter)]
-    return {"choices": choices, **{k: row[k] for k in ("question", "answer", "subject") if row.get(k)}}
+    rest = {key: row[key] for key in ("question", "answer", "subject", "reference") if row.get(key)}
+    return {"choices": choices, **rest} if choices else rest
 
 
 def ask_choices(
@@ -91,11 +102,15 @@ def ask_choices(
     `normalise` (longer choices are less likely by their length alone). By generation the letter is read from what the
     model writes.
     """
-    chosen = (
-        _by_likelihood(model, tokenizer, questions, normalise)
-        if method == "log_probability"
-        else _by_generation(model, tokenizer, questions)
-    )
+    if method == "log_probability":
+        losses = [loss for loss, _ in score_completions(model, tokenizer, choice_pairs(questions))]
+        return score_choices(questions, choose_likeliest(questions, losses, normalise))
+    texts = generate_texts(model, tokenizer, choice_conversations(questions), max_new_tokens=12)
+    return score_choices(questions, [read_choice(text, q) for text, q in zip(texts, questions, strict=True)])
+
+
+def score_choices(questions: Sequence[ChoiceQuestion], chosen: Sequence[int]) -> ChoiceScores:
+    """Accuracy of the chosen positions (-1: none could be read)."""
     right = [float(pick == question.right) for pick, question in zip(chosen, questions, strict=True)]
     subjects: dict[str, list[float]] = {}
     for question, hit in zip(questions, right, strict=True):
@@ -104,33 +119,38 @@ def ask_choices(
         accuracy=wilson_interval(int(sum(right)), len(right)),
         chance=math.fsum(1 / len(question.choices) for question in questions) / len(questions),
         answered=sum(pick >= 0 for pick in chosen),
-        chosen=chosen,
+        chosen=list(chosen),
         by_subject={name: sum(hits) / len(hits) for name, hits in subjects.items()},
     )
 
 
-def _by_likelihood(model: Any, tokenizer: Any, questions: Sequence[ChoiceQuestion], normalise: bool) -> list[int]:
-    pairs = [
+def choice_pairs(questions: Sequence[ChoiceQuestion]) -> list[tuple[list[dict[str, str]], str]]:
+    """Each question with each of its choices, as conversations and completions to score."""
+    return [
         ([{"role": "user", "content": question.question}], choice)
         for question in questions
         for choice in question.choices
     ]
-    losses = iter(score_completions(model, tokenizer, pairs))
+
+
+def choose_likeliest(questions: Sequence[ChoiceQuestion], losses: Sequence[float], normalise: bool = True) -> list[int]:
+    """The choice of the smallest loss for each question; `losses` in the order of `choice_pairs`, in nats."""
+    given = iter(losses)
     chosen = []
     for question in questions:
-        costs = [next(losses)[0] / (max(len(choice), 1) if normalise else 1) for choice in question.choices]
+        costs = [next(given) / (max(len(choice), 1) if normalise else 1) for choice in question.choices]
         chosen.append(costs.index(min(costs)))
     return chosen
 
 
-def _by_generation(model: Any, tokenizer: Any, questions: Sequence[ChoiceQuestion]) -> list[int]:
+def choice_conversations(questions: Sequence[ChoiceQuestion]) -> list[list[dict[str, str]]]:
+    """Each question with its lettered choices, to be answered with a letter."""
     conversations = []
     for question in questions:
         listed = "\n".join(f"{letter}. {choice}" for letter, choice in zip(LETTERS, question.choices, strict=False))
         content = f"{question.question}\n{listed}\nAnswer with the letter of the right choice only."
         conversations.append([{"role": "user", "content": content}])
-    texts = generate_texts(model, tokenizer, conversations, max_new_tokens=12)
-    return [read_choice(text, question) for text, question in zip(texts, questions, strict=True)]
+    return conversations
 
 
 def read_choice(text: str, question: ChoiceQuestion) -> int:

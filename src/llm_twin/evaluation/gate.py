@@ -15,9 +15,9 @@ from typing import Literal
 from pydantic import BaseModel
 
 from llm_twin.evaluation.statistics import mean_interval, welch_interval
-from llm_twin.recipes import GateRecipe, GateRule
+from llm_twin.recipe_parts import GateRecipe, GateRule
 
-LOWER_IS_BETTER = frozenset({"copied", "extracted", "nats_per_token", "seconds", "unsafe"})
+LOWER_IS_BETTER = frozenset({"copied", "extracted", "nats_per_token", "obeyed_injection", "seconds"})
 MIN_PAIRED_SHARE = 0.8  # of the challenger's prompts that the champion answered too, else the two are independent
 
 Measures = Mapping[str, Mapping[str, Mapping[str, float]]]  # measure → candidate → prompt → value
@@ -60,7 +60,11 @@ class Decision(BaseModel):
 
 
 def judge_promotion(measures: Measures, champion: Measures | None, recipe: GateRecipe) -> Decision:
-    """Judge the recipe's candidate by its rules; `champion` are the measures of the release now in service."""
+    """Judge the recipe's candidate by its rules.
+
+    `champion` are the measures of the release now in service, as they were taken then: they stand in where the champion
+    is not among the candidates of this evaluation.
+    """
     evidence = [_judge_rule(rule, measures, champion, recipe) for rule in recipe.rules]
     met = all(one.outcome in ("met", "no champion yet") for one in evidence)
     return Decision(
@@ -82,9 +86,10 @@ def _judge_rule(rule: GateRule, measures: Measures, champion: Measures | None, r
     if rule.must in ("be_at_most", "be_at_least"):
         return _judge_limit(rule, ours, recipe.level)
     if rule.than == "champion":
-        if champion is None:
+        theirs = measures.get(rule.measure, {}).get("champion", {})  # it answered the same prompts, just now
+        if not theirs and champion is None:
             return Evidence(rule=rule, outcome="no champion yet", reason=f"{rule.measure}: no champion to compare with")
-        theirs = champion.get(rule.measure, {}).get(recipe.candidate, {})
+        theirs = theirs or (champion or {}).get(rule.measure, {}).get(recipe.candidate, {})
     else:
         theirs = measures.get(rule.measure, {}).get(rule.than, {})
     if not theirs:

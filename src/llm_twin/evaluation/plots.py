@@ -47,6 +47,20 @@ def intervals(measures: Mapping[str, Interval], reference: float | None = None) 
     return _to_svg(figure)
 
 
+def differences(rows: Mapping[str, tuple[float, float, float, bool]]) -> str:
+    """Standardised paired differences (effect, low, high, told apart): right of the line is more, left is less."""
+    figure, axes = _figure(height=0.6 + 0.26 * len(rows))
+    for row, (effect, low, high, told) in enumerate(rows.values()):
+        colour = "#d1691f" if told else "#9ab"
+        axes.plot([low, high], [row, row], color=colour, linewidth=2)
+        axes.plot([effect], [row], "o", color=colour)
+    axes.axvline(0, color="#999", linestyle=":")
+    axes.set_yticks(range(len(rows)), list(rows))
+    axes.set_xlabel("difference in its own standard deviations, 95 % interval; orange: told apart")
+    axes.invert_yaxis()
+    return _to_svg(figure)
+
+
 def _figure(height: float) -> tuple[Any, Any]:
     import matplotlib
 

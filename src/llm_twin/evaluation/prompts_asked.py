@@ -10,6 +10,7 @@ from typing import Any
 
 from llm_twin.documents import InstructionSample
 from llm_twin.evaluation.perplexity import sample_messages
+from llm_twin.evaluation.sets import LoadedSet, SetScores
 from llm_twin.evaluation.truth import SourcedQuestion, question_messages
 from llm_twin.recipes import EvaluationRecipe
 from llm_twin.training.samples import instruction_samples
@@ -26,23 +27,42 @@ class Prompts:
     questions: list[SourcedQuestion] = field(default_factory=list)
     attacks: list[tuple[str, str]] = field(default_factory=list)
     author: str = ""
+    sets: list[LoadedSet] = field(default_factory=list)
+    behaviours: list[str] = field(default_factory=list)  # questions to the whole twin
+    names: list[str] = field(default_factory=list)  # that the author writes of
 
     def conversations(self) -> list[list[dict[str, str]]]:
-        """What is answered in writing: writing prompts, questions, attacks, in this order."""
+        """What is answered in writing: writing prompts, questions, attacks, question sets, in this order."""
         return [
             *(sample_messages(sample) for sample in self.writing),
             *(question_messages(question, self.author) for question in self.questions),
             *([{"role": "user", "content": f"Go on from here:\n\n{prefix}"}] for prefix, _ in self.attacks),
+            *(messages for one in self.sets for messages in one.conversations()),
         ]
 
     def split(self, texts: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
         """Answers to `conversations` as answers to writing prompts, questions and attacks."""
-        first, second = len(self.writing), len(self.writing) + len(self.questions)
-        return list(texts[:first]), list(texts[first:second]), list(texts[second:])
+        first = len(self.writing)
+        second = first + len(self.questions)
+        third = second + len(self.attacks)
+        return list(texts[:first]), list(texts[first:second]), list(texts[second:third])
 
     def pairs(self) -> list[tuple[list[dict[str, str]], str]]:
-        """What perplexity is measured on."""
-        return [(sample_messages(sample), sample.output) for sample in self.heldout]
+        """What is scored: held-out samples (for perplexity), then the question sets' choices or references."""
+        return [
+            *((sample_messages(sample), sample.output) for sample in self.heldout),
+            *(pair for one in self.sets for pair in one.pairs()),
+        ]
+
+    def score_sets(self, losses: Sequence[tuple[float, int]], texts: Sequence[str]) -> dict[str, SetScores]:
+        """Each question set's scores, from a candidate's losses of `pairs` and answers to `conversations`."""
+        scores = {}
+        loss, text = len(self.heldout), len(self.writing) + len(self.questions) + len(self.attacks)
+        for one in self.sets:
+            losses_end, texts_end = loss + len(one.pairs()), text + len(one.conversations())
+            scores[one.recipe.name] = one.score(losses[loss:losses_end], texts[text:texts_end])
+            loss, text = losses_end, texts_end
+        return scores
 
     def request(self, recipe: EvaluationRecipe) -> dict[str, Any]:
         """The same questions to a model of another environment."""

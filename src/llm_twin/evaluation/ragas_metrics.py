@@ -13,8 +13,13 @@ from collections.abc import Sequence
 from llm_twin.evaluation.statistics import Interval, mean_interval
 
 
-def measure_texts(texts: Sequence[str], references: Sequence[str]) -> dict[str, Interval]:
-    """ROUGE-L F1, BLEU, chrF and edit similarity of each text with its reference, 0 to 1, over prompts."""
+def measure_texts(
+    texts: Sequence[str], references: Sequence[str]
+) -> tuple[dict[str, Interval], dict[str, list[float]]]:
+    """ROUGE-L F1, BLEU, chrF and edit similarity of each text with its reference, 0 to 1.
+
+    Returns intervals over prompts, and each metric's values in the order of the texts.
+    """
     os.environ["RAGAS_DO_NOT_TRACK"] = "true"
     from ragas import SingleTurnSample
     from ragas.metrics import BleuScore, ChrfScore, NonLLMStringSimilarity, RougeScore
@@ -29,7 +34,8 @@ def measure_texts(texts: Sequence[str], references: Sequence[str]) -> dict[str, 
         SingleTurnSample(response=text or " ", reference=reference)
         for text, reference in zip(texts, references, strict=True)
     ]
-    return _score_all(metrics, samples)
+    values = _score_all(metrics, samples)
+    return _over(values), values
 
 
 def measure_contexts(found: Sequence[Sequence[str]], relevant: Sequence[Sequence[str]]) -> dict[str, Interval]:
@@ -44,16 +50,19 @@ def measure_contexts(found: Sequence[Sequence[str]], relevant: Sequence[Sequence
         for got, wanted in zip(found, relevant, strict=True)
         if got
     ]
-    return _score_all(metrics, samples)
+    return _over(_score_all(metrics, samples))
 
 
-def _score_all(metrics: dict[str, object], samples: Sequence[object]) -> dict[str, Interval]:
+def _score_all(metrics: dict[str, object], samples: Sequence[object]) -> dict[str, list[float]]:
     async def score() -> dict[str, list[float]]:
         return {
             name: [float(await metric.single_turn_ascore(sample)) for sample in samples]  # type: ignore[attr-defined]
             for name, metric in metrics.items()
         }
 
-    scored = asyncio.run(score())
-    finite = {name: [v for v in values if math.isfinite(v)] for name, values in scored.items()}
-    return {name: mean_interval(values) for name, values in finite.items() if values}
+    return asyncio.run(score())
+
+
+def _over(values: dict[str, list[float]]) -> dict[str, Interval]:
+    finite = {name: [v for v in given if math.isfinite(v)] for name, given in values.items()}
+    return {name: mean_interval(given) for name, given in finite.items() if given}

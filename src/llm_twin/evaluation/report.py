@@ -7,21 +7,30 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader
 
 from llm_twin.evaluation import plots
+from llm_twin.evaluation.gate import Decision
 from llm_twin.evaluation.report_blocks import Block, format_interval
-from llm_twin.evaluation.report_voice import comparison_block, memorisation_block, truth_block, voice_blocks
+from llm_twin.evaluation.report_compared import comparison_block, gate_block, measures_block
+from llm_twin.evaluation.report_judged import behaviour_block, benchmarks_block, judge_blocks, sets_block
+from llm_twin.evaluation.report_voice import memorisation_block, truth_block, voice_blocks
 from llm_twin.evaluation.scores import Scores
 
 
-def render_report(scores: Scores) -> str:
-    """The page's HTML. The same scores give the same page."""
+def render_report(scores: Scores, decision: Decision | None = None) -> str:
+    """The page's HTML. The same scores and decision give the same page."""
     found = [
+        gate_block(decision),
         *voice_blocks(scores),
         truth_block(scores),
         memorisation_block(scores),
+        behaviour_block(scores),
+        *judge_blocks(scores),
         _perplexity_block(scores),
         _retrieval_block(scores),
+        sets_block(scores),
+        benchmarks_block(scores),
         _texts_block(scores),
         comparison_block(scores),
+        measures_block(scores),
     ]
     blocks = [block for block in found if block is not None]
     environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)

@@ -1,11 +1,11 @@
-"""The report's sections on voice, memorisation, truth and the comparison of candidates."""
+"""The report's sections on voice, memorisation and truth."""
 
 from __future__ import annotations
 
 from llm_twin.evaluation import plots
 from llm_twin.evaluation.report_blocks import Block, format_interval
 from llm_twin.evaluation.scores import Scores
-from llm_twin.evaluation.statistics import mean_interval, prompts_needed
+from llm_twin.evaluation.statistics import mean_interval
 
 TRUTH = ("faithfulness", "citation_precision", "citation_recall", "answer_relevancy")
 
@@ -88,35 +88,5 @@ def truth_block(scores: Scores) -> Block | None:
         "do not support is replaced by the author's own sentences before anyone sees it.",
         "",
         ["candidate", *(name.replace("_", " ") for name in kept)],
-        rows,
-    )
-
-
-def comparison_block(scores: Scores) -> Block | None:
-    """Every pair of candidates on every measure, paired by prompt and corrected."""
-    rows = []
-    for measure, pairs in scores.comparisons.items():
-        for pair in pairs:
-            if not pair.difference.deviation:
-                continue
-            wanted = pair.difference.deviation / 2
-            rows.append(
-                [
-                    f"{measure}: {pair.second} − {pair.first}",
-                    format_interval(pair.difference),
-                    f"{pair.effect_size:+.2f}",
-                    f"{pair.corrected:.3f}",
-                    "different" if pair.different else "not told apart",
-                    str(prompts_needed(pair.difference.deviation, wanted)),
-                ]
-            )
-    if not rows:
-        return None
-    return Block(
-        "Candidates compared",
-        "Paired by prompt, 95 % intervals; p after Holm's correction within a measure, the larger of Student's t and "
-        "a sign-flip permutation test. The last column: prompts that find a medium effect (half a standard deviation).",
-        "",
-        ["comparison", "difference", "effect size", "p", "verdict", "prompts needed"],
         rows,
     )

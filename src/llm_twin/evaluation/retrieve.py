@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from llm_twin.recipes import EvaluationRecipe
+from llm_twin.retrieval.records import Hit
 
 
 @dataclass(frozen=True)
 class Retrieval:
-    """`find`: query → chunk ids, best first; `encoder`: what texts are compared with."""
+    """`find`: query → chunk ids, best first; `encoder`: what texts are compared with; `search`: query → hits."""
 
     find: Callable[[str], Sequence[str]]
     encoder: Any
+    search: Callable[[str], Sequence[Hit]] = lambda query: []
 
 
 @contextmanager
@@ -31,7 +33,8 @@ def open_retrieval(url: str, api_key: str | None, author: str, recipe: Evaluatio
         update={"top_k": deepest, "candidates": max(recipe.retrieval.candidates, deepest)}
     )
     with VectorIndex.connect(url, api_key) as index:
-        yield Retrieval(
-            lambda query: [hit.chunk.chunk_id for hit in search(query, author, index, encoder, settings).hits],
-            encoder,
-        )
+
+        def find_hits(query: str) -> list[Hit]:
+            return search(query, author, index, encoder, settings).hits
+
+        yield Retrieval(lambda query: [hit.chunk.chunk_id for hit in find_hits(query)], encoder, find_hits)

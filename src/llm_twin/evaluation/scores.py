@@ -1,6 +1,7 @@
 """What an evaluation found: one record, read by the report, the registry and the gate.
 
-Holds no clock times, so the same models on the same samples give the same file to the last digit.
+Follows from the answers alone, so the same answers give the same file to the last digit. The one clock time in it,
+how long the whole twin took for a question, is part of the answers.
 """
 
 from __future__ import annotations
@@ -11,9 +12,14 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from llm_twin.errors import InputError
+from llm_twin.evaluation.behaviours import BehaviourFinding
+from llm_twin.evaluation.harness import TaskScore
+from llm_twin.evaluation.judge import JudgeScores
+from llm_twin.evaluation.judge_pairs import PairScores
 from llm_twin.evaluation.known_items import RetrievalScores
 from llm_twin.evaluation.memorisation import Memorisation
 from llm_twin.evaluation.perplexity import Perplexity
+from llm_twin.evaluation.sets import SetScores
 from llm_twin.evaluation.statistics import Difference, Interval, compare_pairs
 from llm_twin.evaluation.voice.verdict import Voice
 
@@ -26,6 +32,23 @@ class Output(BaseModel):
     prompt: str
     reference: str
     texts: dict[str, str]  # candidate → text
+
+
+class Reply(BaseModel):
+    """What each candidate answered to a question with sources."""
+
+    question_id: str
+    question: str
+    passages: list[str]  # texts of the sources
+    texts: dict[str, str]  # candidate → text
+
+
+class RagasScores(BaseModel):
+    """ragas' judged metrics of one candidate; what the judge did not answer is missing, not 0."""
+
+    values: dict[str, dict[str, float]]  # metric → question → value
+    asked: int
+    missing: dict[str, int]  # kind of failure → how many
 
 
 class Scores(BaseModel):
@@ -46,6 +69,14 @@ class Scores(BaseModel):
     measures: dict[str, dict[str, dict[str, float]]] = {}  # measure → candidate → prompt → value
     comparisons: dict[str, list[Difference]] = {}  # measure → pairs of candidates
     outputs: list[Output] = []
+    replies: list[Reply] = []
+    behaviours: list[BehaviourFinding] = []  # of the whole twin around the gate's candidate
+    sets: dict[str, dict[str, SetScores]] = {}  # question set → candidate
+    benchmarks: dict[str, dict[str, TaskScore]] = {}  # candidate → task/metric
+    judge: dict[str, JudgeScores] = {}  # candidate, and the author
+    pairs: dict[str, PairScores] = {}  # which two, by which judge
+    ragas: dict[str, RagasScores] = {}
+    wanted_effects: dict[str, float] = {}  # measure → difference worth finding
     notes: list[str] = []  # what could not be measured, and what would be enough
 
     def headline(self) -> dict[str, float]:
@@ -67,6 +98,14 @@ class Scores(BaseModel):
             for candidate, values in candidates.items():
                 if values and candidate in self.candidates:
                     figures[f"{measure}_{candidate}"] = math.fsum(values.values()) / len(values)
+        for finding in self.behaviours:
+            figures[f"behaviour_{finding.check.replace(' ', '_')}"] = finding.passed / max(finding.cases, 1)
+        for candidate, tasks in self.benchmarks.items():
+            for task, score in tasks.items():
+                figures[f"{task}_{candidate}"] = score.value
+        for name, judged in self.judge.items():
+            if name in self.candidates:
+                figures[f"judge_missing_{name}"] = float(sum(judged.missing.values()))
         return figures
 
     def compare(self) -> None:

@@ -75,6 +75,17 @@ class LlmClient:
         """
         return asyncio.run(self._ask_all(requests, reply_type, what))
 
+    async def ask(self, request: Request, reply_type: type[Reply]) -> Outcome[Reply]:
+        """One question, from inside a running event loop; ends and raises as in `ask_all`."""
+        from openai import AsyncOpenAI
+
+        async with AsyncOpenAI(
+            base_url=self.base_url, api_key=self._api_key, timeout=self.recipe.timeout_seconds, max_retries=0
+        ) as server:
+            outcome = await self._ask(server, request, reply_type)
+        self.ledger.outcomes["cached" if outcome.cached else outcome.failure or "answered"] += 1
+        return outcome
+
     async def _ask_all(self, requests: Sequence[Request], reply_type: type[Reply], what: str) -> list[Outcome[Reply]]:
         from openai import AsyncOpenAI
 

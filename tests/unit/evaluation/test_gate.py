@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from llm_twin.evaluation.gate import judge_promotion, override_decision
-from llm_twin.recipes import GateRecipe, GateRule
+from llm_twin.recipe_parts import GateRecipe, GateRule
 
 
 def draws(mean, spread, seed, count=100):

@@ -3,7 +3,7 @@ import json
 from llm_twin.evaluation.perplexity import Perplexity
 from llm_twin.evaluation.release import register_release
 from llm_twin.evaluation.scores import Scores
-from llm_twin.recipes import GateRecipe, GateRule
+from llm_twin.recipe_parts import GateRecipe, GateRule
 from llm_twin.training.registry import find_model, read_lineage
 
 

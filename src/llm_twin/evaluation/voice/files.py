@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from llm_twin.evaluation.voice.guards import fit_guards
 from llm_twin.evaluation.voice.prose import cut_pieces, extract_prose
 from llm_twin.evaluation.voice.scorer import VoiceScorer, fit_voice
 
+MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 SUFFIXES = frozenset({".md", ".markdown", ".mdx", ".txt"})
 
 
@@ -20,12 +22,12 @@ def score_files(texts: Sequence[Path], author: Path, words: int) -> tuple[VoiceS
     if not author.is_dir():
         raise InputError(f"no such folder: {author}", "give the folder of the author's Markdown or text files")
     files = sorted(file for file in author.rglob("*") if file.suffix.lower() in SUFFIXES)
-    documents = {str(file): extract_prose(_read(file)) for file in files if file not in texts}
+    documents = {str(file): extract_prose(read_text(file)) for file in files if file not in texts}
     scorer = fit_voice(documents, load_shipped_background(words))
     guards = fit_guards({name: text for name, text in documents.items() if text}, words)
     lines = []
     for file in texts:
-        pieces = cut_pieces(extract_prose(_read(file)), words)
+        pieces = cut_pieces(extract_prose(read_text(file)), words)
         if not pieces:
             lines.append(f"{file}: fewer than {words} words of prose")
             continue
@@ -38,8 +40,16 @@ def score_files(texts: Sequence[Path], author: Path, words: int) -> tuple[VoiceS
     return scorer, lines
 
 
-def _read(file: Path) -> str:
+def read_text(file: Path) -> str:
+    """A file of unknown encoding: by its byte order mark, else UTF-8, else Windows' western one. Raises InputError."""
     try:
-        return file.read_text(encoding="utf-8", errors="replace")
+        content = file.read_bytes()
     except OSError as error:
         raise InputError(f"cannot read {file}: {error}", "give a text file") from error
+    for mark, encoding in MARKS:
+        if content.startswith(mark):
+            return content.decode(encoding, errors="replace")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        return content.decode("cp1252", errors="replace")
