@@ -34,7 +34,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "prepare-base": ("hub",),
     "train-sft": ("registry",),
     "train-dpo": ("registry",),
-    "evaluate-twin": ("index", "registry"),
+    "evaluate-twin": ("index", "registry", "exports", "llm"),
     "register-models": ("registry", "exports"),
     "ask-twin": ("index", "registry"),
     "report-drift": ("registry",),
