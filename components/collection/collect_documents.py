@@ -10,14 +10,15 @@ def collect_documents(
     author: dict,
     recipe: dict,
     report: dsl.Output[dsl.HTML],
+    summary: dsl.Output[dsl.Markdown],
     quality: dsl.Output[dsl.Metrics],
 ) -> str:
     """Collect into the warehouse, write the data-quality report, return the snapshot's digest."""
     from pathlib import Path
 
     from llm_twin.artifacts import log_figures, note
-    from llm_twin.collection.collect import check_quality, collect
-    from llm_twin.collection.quality import measure_quality, render_html
+    from llm_twin.collection.collect import collect
+    from llm_twin.collection.quality import check_quality, measure_quality, write_reports
     from llm_twin.documents import Author
     from llm_twin.recipes import CollectionRecipe
     from llm_twin.settings import SourceSettings, WarehouseSettings
@@ -29,9 +30,9 @@ def collect_documents(
     with Warehouse.connect(settings.url.get_secret_value(), settings.database) as warehouse:
         collected = collect(Author.model_validate(author), collection, warehouse, token)
         measured = measure_quality(collected, warehouse.read_snapshot(collected.snapshot))
-    Path(report.path).write_text(render_html(measured), encoding="utf-8")
+    write_reports(measured, Path(report.path), Path(summary.path))
     log_figures(quality, measured.metrics())
-    check_quality(collected, collection)
+    check_quality(measured, collection)
     changes = ", ".join(f"{count} {outcome}" for outcome, count in sorted(collected.counts.items()))
     note(report, "collect-documents", f"{measured.documents} documents ({changes}), {measured.words:,} words")
     return collected.snapshot

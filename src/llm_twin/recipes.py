@@ -49,6 +49,21 @@ class CollectionRecipe(Section):
     max_page_bytes: int = Field(default=10_000_000, ge=1)
     requests_per_second: float = Field(default=2, gt=0, description="for each host")
     max_failed_share: float = Field(default=0.5, ge=0, le=1, description="above it the step fails")
+    max_vanished_share: float = Field(
+        default=1, ge=0, le=1, description="of the documents that were there before; above it the step fails"
+    )
+    min_documents: int = Field(default=0, ge=0, description="with fewer in the snapshot the step fails")
+    min_words: int = Field(default=0, ge=0, description="with fewer in the snapshot the step fails")
+    max_duplicate_share: float = Field(
+        default=1, ge=0, le=1, description="documents with the words of another; above it the step fails"
+    )
+    max_short_share: float = Field(
+        default=1, ge=0, le=1, description="articles of fewer than 50 words; above it the step fails"
+    )
+    max_undated_share: float = Field(default=1, ge=0, le=1, description="above it the step fails")
+    max_foreign_share: float = Field(
+        default=1, ge=0, le=1, description="documents in another language than most; above it the step fails"
+    )
 
 
 class FeaturesRecipe(Section):

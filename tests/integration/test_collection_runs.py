@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from llm_twin.collection.collect import check_quality, collect
-from llm_twin.collection.quality import measure_quality, render_html, render_markdown
+from llm_twin.collection.collect import collect
+from llm_twin.collection.quality import check_quality, find_breaches, measure_quality, render_html, render_markdown
 from llm_twin.collection.results import Collected
 from llm_twin.documents import Author
 from llm_twin.errors import InputError, QualityError
@@ -52,12 +52,12 @@ def test_the_life_of_a_folder(warehouse: Warehouse, tmp_path: Path) -> None:
     broken = run(warehouse, notes)
     assert [(f.url, f.reason) for f in broken.failures] == [("folder://notes/d.md", "invalid-front-matter")]
     assert "gone" not in broken.counts  # a listing with failures is no proof that anything is gone
+    quality = measure_quality(broken, warehouse.read_snapshot(broken.snapshot))
     with pytest.raises(QualityError, match="folder://notes/d.md"):
-        check_quality(broken, CollectionRecipe(max_failed_share=0.1))
-    check_quality(broken, CollectionRecipe(max_failed_share=0.9))
+        check_quality(quality, CollectionRecipe(max_failed_share=0.1))
+    check_quality(quality, CollectionRecipe(max_failed_share=0.9))
     assert [item["url"] for item in warehouse.list_quarantine("ada")] == ["folder://notes/d.md"]
 
-    quality = measure_quality(broken, warehouse.read_snapshot(broken.snapshot))
     assert quality.metrics()["failed"] == 1 and quality.masked == {"email": 1}
     for report in (render_html(quality), render_markdown(quality)):
         assert "invalid-front-matter" in report and "folder://notes/d.md" in report and "jane.doe" not in report
@@ -65,6 +65,35 @@ def test_the_life_of_a_folder(warehouse: Warehouse, tmp_path: Path) -> None:
     (notes / "d.md").write_text(f"Mended. {WORDS}\n")
     mended = run(warehouse, notes)
     assert mended.counts["gone"] == 1 and warehouse.list_quarantine("ada") == []
+
+
+def test_each_threshold_of_the_recipe_is_crossed_by_what_it_forbids(warehouse: Warehouse, tmp_path: Path) -> None:
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    german = "Die Flut kam an jenem Tag zweimal, und niemand hatte etwas dagegen, am wenigsten die Möwen am Kai."
+    texts = {"a": WORDS, "b": WORDS, "c": f"{WORDS} " * 9, "d": german}
+    for name, text in texts.items():
+        (folder / f"{name}.md").write_text(f"---\ndate: 2024-05-0{len(name)}\n---\n{text}\n")
+    (folder / "e.md").write_text(f"{WORDS} Undated, but else a text like the others are.\n")
+    dee = Author(id="dee", name="Dee")
+    run(warehouse, folder, author=dee)
+    (folder / "d.md").rename(folder / "f.md")
+    collected = run(warehouse, folder, author=dee)
+    quality = measure_quality(collected, warehouse.read_snapshot(collected.snapshot))
+    assert quality.shares == {
+        "failed": 0, "vanished": 0.2, "duplicate": 0.2, "short": 0.8, "undated": 0.2, "foreign": 0.2,
+    }  # fmt: skip
+    assert find_breaches(quality, CollectionRecipe()) == []
+    allowed = dict.fromkeys([f"max_{name}_share" for name in quality.shares], 0.9) | {"min_documents": 5}
+    assert find_breaches(quality, CollectionRecipe.model_validate(allowed)) == []
+    for key, value in [
+        *((f"max_{name}_share", 0.1) for name in quality.shares if name != "failed"),
+        *(("min_documents", 6), ("min_words", 10_000)),
+    ]:
+        (line,) = find_breaches(quality, CollectionRecipe.model_validate(allowed | {key: value}))
+        assert f"({key})" in line
+        with pytest.raises(QualityError, match=key):
+            check_quality(quality, CollectionRecipe.model_validate(allowed | {key: value}))
 
 
 def test_the_first_source_has_the_say(warehouse: Warehouse, tmp_path: Path) -> None:

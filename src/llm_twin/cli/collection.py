@@ -39,61 +39,87 @@ def open_warehouse() -> Iterator[Warehouse]:
 
 
 def extract(
-    pages: list[str] = typer.Argument(help="Files or http(s) URLs of pages."),
+    pages: list[str] = typer.Argument(help="Files or http(s) URLs of pages; `-` reads their names, one a line."),
     allow: list[str] = typer.Option([], help="A host (or host:port) that may lie on a private address."),
-    timeout_seconds: float = typer.Option(30.0, help="For each page."),
+    timeout_seconds: float = typer.Option(30.0, min=0.1, help="For each page."),
+    requests_per_second: float = typer.Option(2.0, min=0.01, help="For each host."),
+    workers: int = typer.Option(0, min=0, help="Processes that read pages; 0: one a core, if there are many pages."),
 ) -> None:
     """Print each page's article as one JSON line: title, author, published, url, language, text (Markdown).
 
-    A page without an article is a line on stderr, and exit code 1 at the end; the others are printed.
+    Lines come in the order of the pages. A page without an article is a line on stderr, and exit code 1 at the end;
+    the others are printed.
+
+    Examples: `twin extract https://example.org/post`, `twin extract saved/*.html > articles.jsonl`,
+    `find saved -name '*.html' | twin extract -`.
     """
+    import asyncio
+    import sys
+
     from llm_twin.collection.single import extract_all
 
-    failed = 0
-    for record, problem in extract_all(pages, allow, timeout_seconds):
-        if record is not None:
-            print(json.dumps(record, ensure_ascii=False), flush=True)
-        else:
-            failed += 1
-            typer.echo(f"error: {problem}", err=True)
-    if failed:
+    named = [one for page in pages for one in (sys.stdin.read().splitlines() if page == "-" else [page]) if one]
+
+    async def print_all() -> int:
+        failed = 0
+        async for record, problem in extract_all(named, allow, timeout_seconds, requests_per_second, workers or None):
+            if record is not None:
+                print(json.dumps(record, ensure_ascii=False), flush=True)
+            else:
+                failed += 1
+                typer.echo(f"error: {problem}", err=True)
+        return failed
+
+    if asyncio.run(print_all()):
         raise typer.Exit(1)
 
 
 def collect(
     recipe: str = typer.Option("sample", help="A shipped recipe or a file."),
     author: str = typer.Option("", help="Only this author of the recipe's sources file."),
-    report: Path | None = typer.Option(None, help="Write the data-quality report here (.html or .md)."),
+    report: Path | None = typer.Option(
+        None, help="Write the data-quality report here (.html or .md); with several authors, a file for each."
+    ),
 ) -> None:
     """Collect the recipe's sources into the warehouse, and say what came of each.
 
     Exit code 0 if all went well, 1 if items failed (each is named) or too many did.
     """
-    from llm_twin.collection.collect import check_quality
     from llm_twin.collection.collect import collect as run_collection
-    from llm_twin.collection.quality import measure_quality, render_html, render_markdown
+    from llm_twin.collection.quality import check_quality, measure_quality, render_html, render_markdown
     from llm_twin.documents import Author
+    from llm_twin.errors import InputError, QualityError, TwinError
     from llm_twin.recipes import load_recipe
     from llm_twin.settings import SourceSettings
     from pipelines.catalogue import find_recipe
     from pipelines.launch import with_sources_file
 
     failed = 0
+    problems: list[TwinError] = []
     token = SourceSettings().github_token.get_secret_value()
     loaded = load_recipe(find_recipe(recipe))
     with open_warehouse() as warehouse:
-        for chosen in with_sources_file(loaded):
-            if author and chosen.author.id != author:
-                continue
-            person = Author.model_validate(chosen.author.model_dump())
-            collected = run_collection(person, chosen.collection, warehouse, token)
-            measured = measure_quality(collected, warehouse.read_snapshot(collected.snapshot))
-            print(render_markdown(measured))
-            if report is not None:
-                render = render_markdown if report.suffix == ".md" else render_html
-                report.write_text(render(measured), encoding="utf-8")
-            failed += len(collected.failures)
-            check_quality(collected, chosen.collection)
+        chosen = [one for one in with_sources_file(loaded) if not author or one.author.id == author]
+        if not chosen:
+            raise InputError(f"no author {author!r} in the recipe", "name one that its sources file lists")
+        for one in chosen:  # what is wrong with one author keeps nobody from the next
+            try:
+                person = Author.model_validate(one.author.model_dump())
+                collected = run_collection(person, one.collection, warehouse, token)
+                measured = measure_quality(collected, warehouse.read_snapshot(collected.snapshot))
+                print(render_markdown(measured))
+                if report is not None:
+                    render = render_markdown if report.suffix == ".md" else render_html
+                    path = report if len(chosen) == 1 else report.with_stem(f"{report.stem}-{person.id}")
+                    path.write_text(render(measured), encoding="utf-8")
+                failed += len(collected.failures)
+                check_quality(measured, one.collection)
+            except (InputError, QualityError) as error:
+                problems.append(error)
+                if len(chosen) > 1:
+                    typer.echo(f"error: {one.author.id}: {error}", err=True)
+    if problems:
+        raise problems[0]
     if failed:
         raise typer.Exit(1)
 
@@ -103,19 +129,64 @@ def forget(
     yes: bool = typer.Option(False, "--yes", help="Do not ask."),
     purge: bool = typer.Option(False, "--purge", help="Also delete the files of data sets that hold it."),
 ) -> None:
-    """Remove an author or a page for good: raw bytes, revisions, states. Prints the signed record (no text in it)."""
+    """Remove an author or a page for good, and what was derived of it. Prints the signed record (no text in it).
+
+    Gone at once: raw bytes, revisions, states, the vectors in the index and in the cache. Data sets that hold it are
+    marked and models trained on them named. Killed half-way, the same call finishes.
+    """
     from llm_twin.cli.datasets import mark_derived
     from llm_twin.collection.records import canonicalize_url
+    from llm_twin.errors import TwinError
 
     if not yes:
         typer.confirm(f"Remove everything of {what} from the warehouse? This cannot be undone.", abort=True)
     with open_warehouse() as warehouse:
         record = warehouse.forget(what, canonicalize_url(what) if "://" in what else "")
         forgotten = warehouse.forgotten_documents()
+        owners = warehouse.forgotten_authors(record["documents"])
     print(json.dumps(record, indent=1, ensure_ascii=False))
+    problem = None
+    try:
+        for line in forget_vectors(owners):
+            typer.echo(line, err=True)
+    except TwinError as error:
+        problem = error  # the rest goes all the same; the exit code says that something stayed
     for line in mark_derived(forgotten, purge):
         typer.echo(line, err=True)
-    typer.echo("the next run drops what was derived: vectors, samples, data sets of the snapshots above", err=True)
+    if problem is not None:
+        raise problem
+
+
+def forget_vectors(owners: dict[str, list[str]]) -> Iterator[str]:
+    """Clear each author's index, and the cache of vectors, of forgotten documents; lines that say what went.
+
+    Raises StoreError if the index does not answer.
+    """
+    import os
+
+    from llm_twin.embedding import EmbeddingCache
+    from llm_twin.features.forgetting import forget_documents
+    from llm_twin.local.home import open_home
+    from llm_twin.local.services import local_services
+    from llm_twin.settings import HomeSettings, IndexSettings
+    from llm_twin.stores.vectors import VectorIndex
+
+    home = open_home(HomeSettings().root)
+    folder = home.cache / "embeddings"
+    cache = EmbeddingCache(folder) if folder.is_dir() else None
+    has_index = "LLM_TWIN_QDRANT_URL" in os.environ or (home.vectors.is_dir() and any(home.vectors.iterdir()))
+    with local_services(home, need=("vectors",) if has_index else ()):
+        where = IndexSettings()
+        key = where.api_key.get_secret_value() if where.api_key else None
+        index = VectorIndex.connect(where.url, key) if has_index else None
+        for author, documents in owners.items():
+            gone = forget_documents(author, documents, index, cache)
+            if gone.index_rebuilt:
+                yield f"the index of {author} was rebuilt without {len(documents)} forgotten document(s)"
+            if gone.cached_vectors:
+                yield f"{gone.cached_vectors} cached vectors of {author} were overwritten"
+        if index is not None:
+            index.close()
 
 
 def quarantine(author: str = typer.Option("", help="Only this author's.")) -> None:

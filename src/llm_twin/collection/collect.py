@@ -29,7 +29,7 @@ from llm_twin.collection.results import Collected, SourceResult
 from llm_twin.collection.sources.context import Context, Source
 from llm_twin.digests import digest_bytes
 from llm_twin.documents import Author
-from llm_twin.errors import InputError, QualityError, SourceError, StoreError
+from llm_twin.errors import InputError, SourceError, StoreError
 from llm_twin.progress import report
 from llm_twin.recipes import CollectionRecipe, SourceRecipe
 from llm_twin.stores.warehouse import Warehouse
@@ -49,23 +49,6 @@ def collect(author: Author, recipe: CollectionRecipe, warehouse: Warehouse, gith
     if warehouse.is_forgotten(author.id, ""):
         raise InputError(f"{author.id!r} was forgotten", "forgetting is final: collect under another author id")
     return asyncio.run(_Run(author, recipe, warehouse, github_token).run(chosen))
-
-
-def check_quality(collected: Collected, recipe: CollectionRecipe) -> None:
-    """Raise InputError if no source gave anything, QualityError if more failed than the recipe allows."""
-    if collected.sources and all(source.problem for source in collected.sources):
-        source = collected.sources[0]
-        raise InputError(
-            f"no source could be collected: {source.location}: {source.problem}",
-            "check the address in a browser, or the file; then mend the recipe's sources",
-        )
-    if collected.failed_share > recipe.max_failed_share:
-        first = collected.failures[0] if collected.failures else None
-        detail = f"; the first: {first.url}: {first.reason}: {first.detail}" if first else ""
-        raise QualityError(
-            f"{collected.failed_share:.0%} of the items failed, {recipe.max_failed_share:.0%} allowed{detail}",
-            "see the quality report; mend the sources, or raise collection.max_failed_share",
-        )
 
 
 def source_key(source: SourceRecipe) -> str:

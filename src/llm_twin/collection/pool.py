@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import os
+from collections.abc import Callable
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from types import TracebackType
+from typing import ParamSpec, TypeVar
 
 from llm_twin.collection.conversion import Converted, convert
 from llm_twin.collection.records import Found
@@ -15,13 +17,19 @@ from llm_twin.collection.records import Found
 PAGES_BEFORE_WORKERS = 40
 HEAVY_MEDIA = ("html",)
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 
 class ExtractionPool:
-    """A context manager; `convert` is awaited, and done wherever it is cheapest."""
+    """A context manager; `run` and `convert` are awaited, and done wherever it is cheapest.
 
-    def __init__(self, workers: int | None = None) -> None:
+    `expected_pages` above PAGES_BEFORE_WORKERS starts the workers at once.
+    """
+
+    def __init__(self, workers: int | None = None, expected_pages: int = 0) -> None:
         self.workers = workers if workers is not None else len(os.sched_getaffinity(0))
-        self.done = 0
+        self.pages = PAGES_BEFORE_WORKERS if expected_pages > PAGES_BEFORE_WORKERS else 0
         self.thread: Executor = ThreadPoolExecutor(1, "extraction")
         self.processes: ProcessPoolExecutor | None = None
 
@@ -37,10 +45,15 @@ class ExtractionPool:
 
     async def convert(self, found: Found) -> Converted:
         """The text and fields of a found thing; raises what `conversion.convert` raises."""
-        self.done += found.media in HEAVY_MEDIA
-        use_workers = found.media in HEAVY_MEDIA and self.done > PAGES_BEFORE_WORKERS and self.workers > 1
-        executor = self._workers() if use_workers else self.thread
-        return await asyncio.get_running_loop().run_in_executor(executor, convert, found)
+        if found.media in HEAVY_MEDIA:
+            return await self.run(convert, found)
+        return await asyncio.get_running_loop().run_in_executor(self.thread, convert, found)
+
+    async def run(self, read_page: Callable[P, T], *arguments: P.args, **_: P.kwargs) -> T:
+        """The result of work on one page; function and arguments must be picklable."""
+        self.pages += 1
+        executor = self._workers() if self.pages > PAGES_BEFORE_WORKERS and self.workers > 1 else self.thread
+        return await asyncio.get_running_loop().run_in_executor(executor, read_page, *arguments)
 
     def _workers(self) -> ProcessPoolExecutor:
         if self.processes is None:

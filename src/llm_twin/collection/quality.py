@@ -8,12 +8,16 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from llm_twin.collection.results import Collected
 from llm_twin.documents import Document
+from llm_twin.errors import InputError, QualityError
 from llm_twin.privacy import mask_pii
+from llm_twin.recipes import CollectionRecipe
 
 LENGTH_BOUNDS = (50, 200, 500, 1000, 2000, 5000)  # words
+SHORT_WORDS = LENGTH_BOUNDS[0]
 MAX_LISTED_FAILURES = 200
 
 
@@ -33,6 +37,24 @@ class Quality:
     duplicates: list[tuple[str, str]] = field(default_factory=list)  # (URL, URL that has the same words)
     undated: int = 0
     untitled: int = 0
+    short: int = 0  # articles of fewer than SHORT_WORDS words
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """What thresholds are set on: shares of the documents, but `failed` of the items that were tried and
+        `vanished` of the documents that were there before."""
+        counts, documents = self.collected.counts, max(1, self.documents)
+        known = sum(counts[name] for name in ("changed", "unchanged", "gone"))
+        spoken = self.languages.total() - self.languages["unknown"]
+        main = max((n for language, n in self.languages.items() if language != "unknown"), default=0)
+        return {
+            "failed": self.collected.failed_share,
+            "vanished": counts["gone"] / max(1, known),
+            "duplicate": len(self.duplicates) / documents,
+            "short": self.short / documents,
+            "undated": self.undated / documents,
+            "foreign": (spoken - main) / documents,
+        }
 
     def metrics(self) -> dict[str, float]:
         """Figures for a step's metrics: numbers only, names in snake case."""
@@ -45,7 +67,7 @@ class Quality:
             "unchanged": counts["unchanged"],
             "vanished": counts["gone"],
             "failed": len(self.collected.failures),
-            "failed_share": round(self.collected.failed_share, 4) if self.collected.sources else 0.0,
+            **{f"{name}_share": round(share, 4) for name, share in self.shares.items()},
             "duplicates": len(self.duplicates),
             "masked": sum(self.masked.values()),
             "undated": self.undated,
@@ -68,12 +90,57 @@ def measure_quality(collected: Collected, documents: Iterable[Document]) -> Qual
         quality.masked.update(mask_pii(document.text).counts)
         quality.undated += document.published is None
         quality.untitled += not document.title and document.kind == "article"
+        quality.short += document.kind == "article" and len(words) < SHORT_WORDS
         digest = hashlib.sha256(" ".join(words).encode()).hexdigest()
         if digest in first_with:
             quality.duplicates.append((document.url, first_with[digest]))
         else:
             first_with[digest] = document.url
     return quality
+
+
+_MEANINGS = {
+    "failed": "of the items failed",
+    "vanished": "of the documents that were there are gone from their sources",
+    "duplicate": "of the documents have the words of another",
+    "short": f"of the documents are articles of fewer than {SHORT_WORDS} words",
+    "undated": "of the documents have no date",
+    "foreign": "of the documents are in another language than most",
+}
+
+
+def find_breaches(quality: Quality, recipe: CollectionRecipe) -> list[str]:
+    """What crosses the recipe's thresholds, a line each; every line names the key to change."""
+    lines = [
+        f"{share:.0%} {_MEANINGS[name]}, {limit:.0%} allowed (max_{name}_share)"
+        for name, share in quality.shares.items()
+        if share > (limit := getattr(recipe, f"max_{name}_share"))
+    ]
+    for name, found in (("documents", quality.documents), ("words", quality.words)):
+        if found < (wanted := getattr(recipe, f"min_{name}")):
+            lines.append(f"{found:,} {name}, at least {wanted:,} wanted (min_{name})")
+    return lines
+
+
+def check_quality(quality: Quality, recipe: CollectionRecipe) -> None:
+    """Raise InputError if no source gave anything, QualityError if the run crosses one of the recipe's thresholds."""
+    collected = quality.collected
+    if not collected.sources:
+        raise InputError("the recipe names no sources", "list them under collection.sources, or in a sources.yaml")
+    if all(source.problem for source in collected.sources):
+        source = collected.sources[0]
+        raise InputError(
+            f"no source could be collected: {source.location}: {source.problem}",
+            "check the address in a browser, or the file; then mend the recipe's sources",
+        )
+    breaches = find_breaches(quality, recipe)
+    if breaches:
+        first = collected.failures[0] if collected.failures else None
+        detail = f"; the first failure: {first.url}: {first.reason}: {first.detail}" if first else ""
+        raise QualityError(
+            "; ".join(breaches) + detail,
+            "see the quality report; mend the sources, or change the threshold under `collection` in the recipe",
+        )
 
 
 def _length_class(words: int) -> str:
@@ -150,6 +217,12 @@ def render_markdown(quality: Quality) -> str:
 
 def _cell(text: str) -> str:
     return " ".join(text.replace("|", "\\|").split())
+
+
+def write_reports(quality: Quality, page: Path, text: Path) -> None:
+    """The report as HTML at `page` and as Markdown at `text`."""
+    page.write_text(render_html(quality), encoding="utf-8")
+    text.write_text(render_markdown(quality), encoding="utf-8")
 
 
 def render_html(quality: Quality) -> str:

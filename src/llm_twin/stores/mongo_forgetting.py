@@ -27,7 +27,7 @@ def forget(database: Database[dict[str, Any]], what: str, canonical_url: str = "
     marker = database["forgotten"].find_one({"_id": stable_id("author", what)})
     if author is not None or marker is not None:
         return _forget_author(database, what)
-    ids = _documents_at(database, {what, canonical_url} - {""})
+    ids = _documents_at(database, {what, canonical_url} - {""})  # also of a call that was killed half-way
     if not ids:
         raise InputError(f"nothing of {what!r} in the warehouse", "give an author's id or a collected URL")
     return _forget_documents(database, what, ids, kind="url")
@@ -37,13 +37,17 @@ def _documents_at(database: Database[dict[str, Any]], urls: set[str]) -> dict[st
     """document_id → author of whatever was ever collected from these addresses."""
     query = {"url": {"$in": sorted(urls)}}
     found: dict[str, str] = {}
-    for name in (*CURRENT_COLLECTIONS, "tombstones", "forgotten"):
+    for name in (*CURRENT_COLLECTIONS, "tombstones"):
         found.update({d["_id"]: d["author"] for d in database[name].find(query, {"author": 1})})
     for revision in database["revisions"].find(query, {"document_id": 1, "author": 1}):
         found[revision["document_id"]] = revision["author"]
     for state in database["http_states"].find(query, {"document_id": 1, "author": 1}):
         if state.get("document_id"):
             found[state["document_id"]] = state["author"]
+    authors = {m["author"] for m in database["forgotten"].find({}, {"author": 1})}
+    named = {stable_id(author, url): author for author in authors for url in urls}
+    marked = database["forgotten"].find({"_id": {"$in": sorted(named)}}, {"_id": 1})
+    found.update((marker["_id"], named[marker["_id"]]) for marker in marked)
     return found
 
 
@@ -52,6 +56,8 @@ def _forget_author(database: Database[dict[str, Any]], author: str) -> dict[str,
     ids: dict[str, str] = {}
     for name in (*CURRENT_COLLECTIONS, "tombstones"):
         ids.update(dict.fromkeys((d["_id"] for d in database[name].find(query, {"_id": 1})), author))
+    markers = database["forgotten"].find(query | {"kind": "document"}, {"_id": 1})
+    ids.update(dict.fromkeys((m["_id"] for m in markers), author))
     ids.update(dict.fromkeys((r["document_id"] for r in database["revisions"].find(query, {"document_id": 1})), author))
     mark = stable_id("author", author)
     database["forgotten"].update_one(

@@ -343,6 +343,14 @@ class Warehouse:
         query: dict[str, Any] = {"kind": "document"} if author is None else {"kind": "document", "author": author}
         return {found["_id"] for found in self.database["forgotten"].find(query, {"_id": 1})}
 
+    def forgotten_authors(self, document_ids: Sequence[str]) -> dict[str, list[str]]:
+        """author → those of these documents that were the author's and are forgotten."""
+        found: dict[str, list[str]] = {}
+        query = {"_id": {"$in": list(document_ids)}, "kind": "document"}
+        for marker in self.database["forgotten"].find(query, {"author": 1}).sort("_id", 1):
+            found.setdefault(marker["author"], []).append(marker["_id"])
+        return found
+
     def is_forgotten(self, author: str, document_id: str) -> bool:
         """Whether a marker says that this document, or the whole author, must not come back."""
         markers = [document_id, stable_id("author", author)]

@@ -65,7 +65,9 @@ def parse_page(text: str) -> HtmlElement | None:
     if not text.strip():
         return None
     try:
-        root = lxml_html.document_fromstring(text, ensure_head_body=True)
+        # A comment inside a paragraph makes trafilatura give the whole page up.
+        parser = lxml_html.HTMLParser(remove_comments=True, remove_pis=True)
+        root = lxml_html.document_fromstring(text, parser=parser, ensure_head_body=True)
     except (etree.ParserError, etree.XMLSyntaxError, ValueError):
         return None
     flatten_depths(root)

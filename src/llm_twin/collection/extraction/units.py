@@ -10,7 +10,9 @@ from lxml.html import HtmlElement
 
 from llm_twin.collection.extraction.markdown import BLOCK_TAGS, HEADINGS, SKIPPED_TAGS
 
-_TOKEN = re.compile(r"\w+")
+# Scripts that set no spaces between words: each of their letters is a token.
+_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+_TOKEN = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
 
 
 @dataclass
@@ -43,14 +45,15 @@ def list_units(root: HtmlElement) -> list[Unit]:
 def _walk(element: HtmlElement) -> Iterator[tuple[HtmlElement, str, str]]:
     """(owner, its text, the part of it inside links); blocks inside come as units of their own."""
     if element.tag == "pre" or element.tag in HEADINGS:
-        text = " ".join(element.itertext())
+        between = " " if element.tag == "pre" or element.find(".//br") is not None else ""
+        text = between.join(element.itertext())
         yield element, text, " ".join(t for a in element.iter("a") for t in a.itertext())
         return
     own: list[str] = []
     linked: list[str] = []
     below: list[HtmlElement] = []
     _gather(element, own, linked, below, element.tag == "a")
-    text = " ".join(own)
+    text = "".join(own)
     if text.strip():
         yield element, text, " ".join(linked)
     for child in below:
@@ -66,6 +69,9 @@ def _gather(element: HtmlElement, own: list[str], linked: list[str], below: list
         if isinstance(child.tag, str) and child.tag not in SKIPPED_TAGS:
             if child.tag in BLOCK_TAGS or _holds_blocks(child):
                 below.append(child)
+                own.append(" ")
+            elif child.tag == "br":
+                own.append(" ")
             else:
                 _gather(child, own, linked, below, in_link or child.tag == "a")
         own.append(child.tail or "")

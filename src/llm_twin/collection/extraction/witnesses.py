@@ -25,16 +25,36 @@ _BREAKDOWNS = (
 GRAM = 3  # words in a row that count as found
 
 
+class _Reader(readability.Document):
+    """readability-lxml, given a tree instead of text."""
+
+    def _parse(self, input: HtmlElement) -> HtmlElement:
+        """A copy: its second, lenient attempt must not begin with what the first one has cut down."""
+        return super()._parse(copy.deepcopy(input))
+
+    def get_link_density(self, elem: HtmlElement) -> float:
+        """The same measure with one pass over the text instead of three regular expressions: half of all its time."""
+        return sum(map(_text_length, elem.findall(".//a"))) / max(1, _text_length(elem))
+
+
+def _text_length(element: HtmlElement) -> int:
+    return len(" ".join(element.text_content().split()))
+
+
 class Coverage:
     """What one witness kept, to be asked for shares."""
 
     def __init__(self, texts: Iterable[str]) -> None:
+        self.texts = list(texts)
         self.lines: set[tuple[str, ...]] = set()
         every: list[str] = []
-        for text in texts:
+        for text in self.texts:
             tokens = tokenize(text)
-            self.lines.add(tuple(tokens))
             every += tokens
+            self.lines.add(tuple(tokens))
+            if "|" in text:  # a row of a table
+                self.lines.update(tuple(tokenize(cell)) for cell in text.split("|"))
+        self.tokens = every
         self.grams = set(zip(every, every[1:], every[2:], strict=False))
 
     def share(self, tokens: list[str]) -> float:
@@ -46,9 +66,9 @@ class Coverage:
 
 
 def ask_trafilatura(root: HtmlElement, url: str) -> Coverage:
-    """What trafilatura keeps (Barbaresi 2021, ACL demo)."""
+    """What trafilatura keeps (Barbaresi 2021, ACL demo). `root` is used up; it reads the page's scripts as well."""
     try:
-        found = trafilatura.bare_extraction(copy.deepcopy(root), url=url, include_comments=False, with_metadata=False)
+        found = trafilatura.bare_extraction(root, url=url, include_comments=False, with_metadata=False)
     except _BREAKDOWNS:
         found = None
     text = getattr(found, "text", None) or ""
@@ -58,7 +78,7 @@ def ask_trafilatura(root: HtmlElement, url: str) -> Coverage:
 def ask_readability(root: HtmlElement) -> Coverage:
     """What readability-lxml keeps, after Arc90's Readability."""
     try:
-        summary = readability.Document(copy.deepcopy(root)).summary(html_partial=True)
+        summary = _Reader(root).summary(html_partial=True)
         kept = lxml_html.fromstring(summary)
     except (
         readability.readability.Unparseable,
