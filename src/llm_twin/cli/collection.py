@@ -131,8 +131,8 @@ def forget(
 ) -> None:
     """Remove an author or a page for good, and what was derived of it. Prints the signed record (no text in it).
 
-    Gone at once: raw bytes, revisions, states, the vectors in the index and in the cache. Data sets that hold it are
-    marked and models trained on them named. Killed half-way, the same call finishes.
+    Gone at once: raw bytes, revisions, states, vectors in the index and the cache, outputs of steps that name it. Data
+    sets that hold it are marked, and models trained on them are named. Killed half-way, the same call finishes.
     """
     from llm_twin.cli.datasets import mark_derived
     from llm_twin.collection.records import canonicalize_url
@@ -147,7 +147,7 @@ def forget(
     print(json.dumps(record, indent=1, ensure_ascii=False))
     problem = None
     try:
-        for line in forget_vectors(owners):
+        for line in forget_derived(owners, record["kind"] == "author"):
             typer.echo(line, err=True)
     except TwinError as error:
         problem = error  # the rest goes all the same; the exit code says that something stayed
@@ -157,21 +157,27 @@ def forget(
         raise problem
 
 
-def forget_vectors(owners: dict[str, list[str]]) -> Iterator[str]:
-    """Clear each author's index, and the cache of vectors, of forgotten documents; lines that say what went.
+def forget_derived(owners: dict[str, list[str]], whole_author: bool) -> Iterator[str]:
+    """Clear each author's index, the cache of vectors and the outputs of steps; lines that say what went.
 
-    Raises StoreError if the index does not answer.
+    `owners` are the forgotten documents by author. Raises StoreError if the index does not answer.
     """
     import os
 
     from llm_twin.embedding import EmbeddingCache
-    from llm_twin.features.forgetting import forget_documents
+    from llm_twin.features.forgetting import forget_author, forget_documents, forget_entries
+    from llm_twin.local.compaction import compact_warehouse
     from llm_twin.local.home import open_home
     from llm_twin.local.services import local_services
     from llm_twin.settings import HomeSettings, IndexSettings
     from llm_twin.stores.vectors import VectorIndex
 
     home = open_home(HomeSettings().root)
+    if not compact_warehouse(home):
+        yield "the warehouse's file is in use and still holds deleted bytes: forget again when nothing else runs"
+    outputs = forget_entries(home.artifacts / "content", [one for own in owners.values() for one in own])
+    if outputs:
+        yield f"{len(outputs)} outputs of steps that named it were deleted; the next run makes them anew"
     folder = home.cache / "embeddings"
     cache = EmbeddingCache(folder) if folder.is_dir() else None
     has_index = "LLM_TWIN_QDRANT_URL" in os.environ or (home.vectors.is_dir() and any(home.vectors.iterdir()))
@@ -180,9 +186,10 @@ def forget_vectors(owners: dict[str, list[str]]) -> Iterator[str]:
         key = where.api_key.get_secret_value() if where.api_key else None
         index = VectorIndex.connect(where.url, key) if has_index else None
         for author, documents in owners.items():
-            gone = forget_documents(author, documents, index, cache)
+            drop = forget_author if whole_author else forget_documents
+            gone = drop(author, documents, index, cache)
             if gone.index_rebuilt:
-                yield f"the index of {author} was rebuilt without {len(documents)} forgotten document(s)"
+                yield f"the index holds nothing more of {len(documents)} forgotten document(s) of {author}"
             if gone.cached_vectors:
                 yield f"{gone.cached_vectors} cached vectors of {author} were overwritten"
         if index is not None:
