@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import os
 from pathlib import Path
 
@@ -151,3 +152,34 @@ def test_labelled_pages_reach_their_f1() -> None:
     assert float(figures["f1_mean"]) >= 0.975
     assert float(figures["f1_min"]) >= 0.85
     assert float(figures["paragraphs_kept"]) >= 0.9
+
+
+def test_a_refrain_stays_and_a_copy_elsewhere_goes() -> None:
+    refrain = "<p>And so the tide came in again, and we counted the boats one by one until dark.</p>"
+    verses = "".join(
+        f"<p>In the {n} year of the harbour there was a storm that took the roof off the {n} shed and left it "
+        f"standing on the quay, where the children of the town, all {n} of them, used it as a stage.</p>{refrain}"
+        for n in ("first", "second", "third", "fourth")
+    )
+    copy = f"<div class='teaser'>{refrain}</div>"
+    page = f"<html><head><title>Tides</title></head><body><article><h1>Tides</h1>{verses}</article>{copy}</body></html>"
+    assert extract_page(page.encode(), "https://x.example/a").text.count("counted the boats") == 4
+
+
+def test_a_comment_in_the_markup_hides_no_article_and_words_stay_whole() -> None:
+    text = "The keeper<!-- ad slot 7 --> wrote <b>D</b>own what she saw, hour by hour, and never left out the weather."
+    body = "".join(f"<p>{text} Entry {n}, of the year when the lamp was mended twice.</p>" for n in range(8))
+    page = f"<html><head><title>Log</title></head><body><article><h1>Log</h1>{body}</article></body></html>"
+    found = extract_page(page.encode(), "https://x.example/a").text
+    assert found.count("The keeper wrote Down what she saw") == 8 and "ad slot" not in found
+
+
+def test_an_article_that_only_json_ld_holds() -> None:
+    body = " ".join(f"Sentence {n} of the report says what the gauge showed that day, in feet." for n in range(30))
+    data = json.dumps(
+        {"@context": "https://schema.org", "@type": "NewsArticle", "headline": "Gauge", "articleBody": body}
+    )
+    page = (
+        f"<html><head><script type='application/ld+json'>{data}</script></head><body><div id='app'></div></body></html>"
+    )
+    assert "Sentence 29 of the report" in extract_page(page.encode(), "https://x.example/a").text

@@ -9,6 +9,7 @@ intersection, the page gets the one with the best expected F1; clear cases are t
 from __future__ import annotations
 
 import numpy as np
+from lxml.html import HtmlElement
 
 from llm_twin.collection.extraction.describe import KEPT_SHARE, Mask, Numbers, describe_units
 from llm_twin.collection.extraction.forest import load_forest
@@ -18,11 +19,11 @@ from llm_twin.collection.extraction.witnesses import Coverage
 DROP_BELOW = 0.15
 ADD_ABOVE = 0.7
 BODY_CHANCE = 0.75
-REPEAT_TOKENS = 12  # a paragraph as long as this does not come twice in one article
+REPEAT_TOKENS = 12  # a paragraph as long as this is a copy if another part of the page has it
 
 
 def select_units(units: list[Unit], first: Coverage, second: Coverage) -> list[Unit]:
-    """The units of the article, in order, repeated paragraphs once."""
+    """The units of the article, in order, copies of a paragraph in another part of the page left out."""
     if not units:
         return []
     shares = np.array([[first.share(u.tokens), second.share(u.tokens)] for u in units])
@@ -33,12 +34,12 @@ def select_units(units: list[Unit], first: Coverage, second: Coverage) -> list[U
     best = max((one, two, one | two, one & two), key=lambda mask: _expected_f1(mask, chances, sizes))
     mask = (best & (chances > DROP_BELOW)) | (chances > ADD_ABOVE)
     kept: list[Unit] = []
-    seen: set[tuple[str, ...]] = set()
+    holders: dict[tuple[str, ...], HtmlElement | None] = {}
     for unit in (unit for unit, keep in zip(units, mask, strict=True) if keep):
-        key = tuple(unit.tokens)
-        if len(key) < REPEAT_TOKENS or key not in seen:
+        key, parent = tuple(unit.tokens), unit.element.getparent()
+        # Said again beside itself it is the author's refrain; elsewhere a copy for phones, a pulled quote, a teaser.
+        if len(key) < REPEAT_TOKENS or holders.setdefault(key, parent) is parent:
             kept.append(unit)
-        seen.add(key)
     return kept
 
 
