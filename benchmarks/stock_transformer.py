@@ -10,21 +10,22 @@ import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
+from fastapi import Request  # here: FastAPI resolves a route's annotations in the module
+from fastapi.responses import StreamingResponse
+
 
 def main() -> None:
     """Serve until SIGTERM."""
     port, predictor = int(sys.argv[1]), sys.argv[2]
     sys.argv = sys.argv[:1]
     import httpx
-    from fastapi import Request
-    from fastapi.responses import StreamingResponse
     from kserve import Model, ModelServer
     from kserve.model_server import app
     from kserve.predictor_config import PredictorConfig
 
     client = httpx.AsyncClient(timeout=60, limits=httpx.Limits(max_connections=1000))
 
-    @app.post("/stream")
+    @app.post("/stream", response_model=None)
     async def stream(request: Request) -> Any:
         body = await request.body()
 

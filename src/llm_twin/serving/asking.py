@@ -68,8 +68,8 @@ async def answer_question(asked: Asked, twin: Twin, parts: Parts) -> Answer:
 
 async def recall(asked: Asked, twin: Twin, parts: Parts) -> Answered | None:
     """What was answered before, if its passages are all still in the index; the request is traced as its own."""
-    key = answer_key(asked, twin)
     cache = parts.answers.get(twin.name)
+    key = answer_key(asked, twin) if cache is not None else ""
     if not key or cache is None:
         return None
     prepared = begin(asked, twin, parts)
@@ -91,8 +91,10 @@ async def recall(asked: Asked, twin: Twin, parts: Parts) -> Answered | None:
 
 def keep(asked: Asked, prepared: Prepared, answered: Answered, parts: Parts) -> None:
     """Remember an answer, unless something went wrong on its way, or a guard spoke."""
+    if prepared.notes or parts.retrieve is None:
+        return
     key = answer_key(asked, prepared.twin)
-    if not key or prepared.notes or parts.retrieve is None:
+    if not key:
         return
     recipe = prepared.twin.serving.cache
     cache = parts.answers.get(prepared.twin.name)

@@ -2,7 +2,7 @@
 
 All written for this project, in `known/`. `*.txt` hold a pattern a line under `# family` headings: `[[a|b|c]]`
 stands for one of its parts, `\\n` for a line break. Each pattern becomes several texts. `known.jsonl` holds whole
-texts.
+texts: among them two test halves, each folded in after it had been judged unseen once.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Example:
     attack: bool
     place: str  # input or document
     family: str
-    group: str  # the pattern it was made from, or itself
+    group: str  # the pattern it was made from, or the family of a whole text
 
 
 def read_examples() -> list[Example]:
@@ -46,7 +46,9 @@ def read_examples() -> list[Example]:
                     found.setdefault(text, Example(text, attack, place, family, line))
     for line in _read("known.jsonl").splitlines():
         row = json.loads(line)
-        example = Example(row["text"], row["label"] == "attack", row["place"], f"known: {row['family']}", row["text"])
+        example = Example(
+            row["text"], row["label"] == "attack", row["place"], f"known: {row['family']}", f"known: {row['family']}"
+        )
         found.setdefault(example.text, example)
     return list(found.values())
 

@@ -1,7 +1,8 @@
 """Learn the injection classifier's weights from the known texts: `python -m llm_twin.serving.guardrails.training`.
 
 Writes `weights.npz` beside this module. Logistic regression; its threshold is where `FALSE_ALARMS` of the harmless
-known texts lie above it when each is judged by a regression that never saw its pattern.
+whole texts lie above it, each judged by a regression that never saw its family. Patterns are left out of that count:
+one left out takes its words, often its language, with it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from llm_twin.serving.guardrails.examples import Example, examples_digest, read_
 from llm_twin.serving.guardrails.features import VERSION, build_rows, find_rules
 
 WEIGHTS = Path(__file__).with_name("weights.npz")
-FALSE_ALARMS = 0.075  # a pattern left out takes its words, often its language, with it: more than texts at large
+FALSE_ALARMS = 0.04
 STRENGTH = 4.0  # C of the regression
 FOLDS = 8
 
@@ -27,13 +28,16 @@ def train(encoder: Any) -> dict[str, Any]:
     rows = build_rows(texts, [one.place == "document" for one in examples], find_rules(texts), encoder)
     attacks = np.array([one.attack for one in examples])
     unseen = judge_unseen(rows, attacks, examples)
-    threshold = float(np.quantile(unseen[~attacks], 1 - FALSE_ALARMS))
+    whole = np.array([one.family.startswith("known:") for one in examples])
+    threshold = float(np.quantile(unseen[whole & ~attacks], 1 - FALSE_ALARMS))
     fitted = _fit(rows, attacks)
     return {
         "weights": fitted.coef_[0].astype(np.float16),
         "offset": float(fitted.intercept_[0]),
         "threshold": threshold,
-        "caught_unseen": float(np.mean(unseen[attacks] > threshold)),
+        "caught_unseen": float(np.mean(unseen[whole & attacks] > threshold)),
+        "caught_unseen_patterns": float(np.mean(unseen[attacks & ~whole] > threshold)),
+        "alarms_unseen_patterns": float(np.mean(unseen[~attacks & ~whole] > threshold)),
         "examples": examples_digest(),
         "version": VERSION,
     }
