@@ -25,6 +25,7 @@ Place = Literal["input", "document"]
 WHOLE = 700  # characters up to which a question is judged as one piece
 PIECE = 600  # of a longer one
 MAX_PIECES = 24
+DOUBTFUL = -2.0  # distance from the threshold above which a sentence is looked at with its neighbours too
 HIDDEN = 1.0  # what it adds that words were hidden and came to light by decoding
 
 
@@ -66,9 +67,15 @@ class InjectionDetector:
     encoder: Encodes | None = None
 
     def judge(self, text: str, place: Place = "input") -> Suspicion:
-        """Judge a question in pieces of some sentences, a document by each sentence and each two."""
+        """Judge a question in pieces of some sentences, a document by each sentence, and by two neighbours where one
+        of them is not quite harmless (a vector costs most of the time)."""
         pieces = cut_document(text) if place == "document" else cut_question(text)
         values, rules = self._values([text[a:b] for a, b in pieces], place)
+        if place == "document":
+            pairs = [i for i in range(len(pieces) - 1) if max(values[i], values[i + 1]) > DOUBTFUL]
+            spans_of_pairs = [(pieces[i][0], pieces[i + 1][1]) for i in pairs]
+            more_values, more_rules = self._values([text[a:b] for a, b in spans_of_pairs], place)
+            pieces, values, rules = pieces + spans_of_pairs, values + more_values, rules + more_rules
         spans: list[tuple[int, int]] = []
         named: list[str] = []
         for span, value, found in zip(pieces, values, rules, strict=True):
@@ -82,6 +89,8 @@ class InjectionDetector:
 
     def _values(self, pieces: Sequence[str], place: Place) -> tuple[list[float], list[list[str]]]:
         """For each piece how far it is beyond the threshold (negative: harmless), and the rules that matched."""
+        if not pieces:
+            return [], []
         if self.encoder is None:
             rules = find_rules(pieces)
             return [weigh_rules(p, found) - 0.99 for p, found in zip(pieces, rules, strict=True)], rules
@@ -119,7 +128,5 @@ def cut_question(text: str) -> list[tuple[int, int]]:
 
 
 def cut_document(text: str) -> list[tuple[int, int]]:
-    """Each sentence, then each two neighbours."""
-    found = split_sentences(text)
-    pieces = [(s.start, s.end) for s in found] + [(a.start, b.end) for a, b in zip(found, found[1:], strict=False)]
-    return pieces or [(0, len(text))]
+    """Each sentence."""
+    return [(s.start, s.end) for s in split_sentences(text)] or [(0, len(text))]
