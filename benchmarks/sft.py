@@ -1,7 +1,8 @@
 """SFT as the recipe runs it beside plain TRL defaults: useful tokens a second, and the loss on held-out samples.
 
-Both train the same model with the same LoRA, learning rate, batch size and number of epochs on the same samples;
-all else of the second is what `SFTConfig()` says. Useful tokens are those that the loss counts.
+Both train the same model with the same LoRA, learning rate, batch size and number of epochs on the same samples. All
+else of the second is what `SFTConfig()` and `SFTTrainer` do by themselves: bf16 over 32-bit weights, gradient
+checkpointing, samples as they come. Useful tokens are those that the loss counts.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ import argparse
 import statistics
 import tempfile
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from benchmarks.trained import find_artifact
+from pipelines.catalogue import find_recipe
 
 DESCRIPTION = "SFT beside plain TRL defaults: useful tokens a second and held-out loss"
 
@@ -23,13 +26,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, help="samples folder (default: the newest of a run)")
     parser.add_argument("--base", type=Path, help="base model folder (default: the newest of a run)")
     parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds; the median ratio counts")
-    parser.add_argument("--epochs", type=float, default=1.0)
+    parser.add_argument("--epochs", type=float, default=0.0, help="default: the sample recipe's")
     parser.add_argument("--limit", type=int, default=0, help="so many samples only, to train on and to hold out")
 
 
 def run(args: argparse.Namespace) -> dict[str, float | int | str]:
     """Interleaved rounds of both; returns speeds, their median ratio, and both held-out losses."""
-    from llm_twin.recipes import TrainingRecipe
+    from llm_twin.recipes import load_recipe
     from llm_twin.training.callbacks import quiet_libraries
     from llm_twin.training.samples import instruction_samples, training_instructions
 
@@ -38,7 +41,8 @@ def run(args: argparse.Namespace) -> dict[str, float | int | str]:
     base = find_artifact("base", args.base, "config.json")
     train = training_instructions(data)[: args.limit or None]
     held = (instruction_samples(data, "validation") + instruction_samples(data, "test"))[: args.limit or None]
-    recipe = TrainingRecipe(lora_rank=32, lora_alpha=64, sft_learning_rate=3e-3, sft_epochs=args.epochs)
+    recipe = load_recipe(find_recipe("sample")).training
+    recipe = recipe.model_copy(update={"sft_epochs": args.epochs or recipe.sft_epochs})
     print(f"{len(train)} samples to train on, {len(held)} held out\n")
     print(
         f"{'round':>5}  {'ours, tokens/s':>15}  {'TRL, tokens/s':>14}  {'ratio':>6}  {'our loss':>9}  {'TRL loss':>9}"
@@ -47,7 +51,8 @@ def run(args: argparse.Namespace) -> dict[str, float | int | str]:
     rows = []
     for number in range(1, args.rounds + 1):
         kinds = ("ours", "defaults") if number % 2 else ("defaults", "ours")  # whoever is first pays for a busy moment
-        found = {kind: train_once(kind, base, recipe, train, held) for kind in kinds}
+        seeded = recipe.model_copy(update={"seed": recipe.seed + number})  # losses differ by the order of samples
+        found = {kind: train_once(kind, base, seeded, train, held) for kind in kinds}
         (speed, cpu, loss), (their_speed, their_cpu, their_loss) = found["ours"], found["defaults"]
         rows.append((speed, their_speed, speed / their_speed, cpu / their_cpu, loss, their_loss))
         print(
@@ -83,21 +88,21 @@ def train_once(kind: str, base: Path, recipe: Any, train: list, held: list) -> t
     tokenizer = load_tokenizer(base)
     hardware = settle_hardware(recipe)
     set_seed(recipe.seed)
-    model = loop.load_for_training(base, recipe, hardware)
     with tempfile.TemporaryDirectory() as folder:
         if kind == "ours":
+            model = loop.load_for_training(base, recipe, hardware)
             trainer = sft.build_trainer(model, tokenizer, recipe, hardware, Path(folder), train, [])
             use_sampler(trainer, hardware.batching == "length")
         else:
             from trl import SFTConfig, SFTTrainer
 
             config = SFTConfig(
-                output_dir=folder, use_cpu=hardware.device == "cpu", bf16=hardware.precision == "bf16",
+                output_dir=folder, use_cpu=hardware.device == "cpu",
                 num_train_epochs=recipe.sft_epochs, learning_rate=recipe.sft_learning_rate,
                 report_to=[], disable_tqdm=True, logging_steps=10_000, seed=recipe.seed,
             )  # fmt: skip
             trainer = SFTTrainer(
-                model=model, args=config, train_dataset=conversations(train), processing_class=tokenizer,
+                model=str(base), args=config, train_dataset=conversations(train), processing_class=tokenizer,
                 peft_config=loop.lora_config(recipe),
             )  # fmt: skip
         from transformers import PrinterCallback
@@ -105,7 +110,8 @@ def train_once(kind: str, base: Path, recipe: Any, train: list, held: list) -> t
         trainer.remove_callback(PrinterCallback)
         useful = sft.count_tokens(trainer.train_dataset)["useful"] * recipe.sft_epochs
         begun, busy = time.perf_counter(), time.process_time()
-        trainer.train()
+        with loop.autocast_alone(trainer) if kind == "ours" else nullcontext():
+            trainer.train()
         seconds, cpu = time.perf_counter() - begun, time.process_time() - busy
         return useful / seconds, useful / cpu, heldout_loss(trainer.model, tokenizer, held, recipe.max_length)
 

@@ -16,7 +16,8 @@ from llm_twin.recipes import Recipe
 from pipelines.options import BuildOptions
 
 NAMES = (
-    "twin", "corpus", "collection", "features", "datasets", "training", "evaluation", "serving", "monitoring",
+    "twin", "authors", "corpus", "collection", "features", "datasets", "training", "evaluation", "serving",
+    "monitoring",
 )  # fmt: skip
 RECIPES = Path(__file__).parent / "recipes"
 

@@ -34,6 +34,8 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "prepare-base": ("hub",),
     "train-sft": ("registry",),
     "train-dpo": ("registry",),
+    "train-on-nodes": ("registry",),
+    "report-authors": ("registry",),
     "evaluate-twin": ("index", "registry", "exports", "llm"),
     "register-models": ("registry", "exports"),
     "ask-twin": ("index", "registry"),

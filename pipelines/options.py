@@ -41,6 +41,16 @@ class BuildOptions:
             task.set_cpu_request("500m").set_memory_request("1Gi").set_memory_limit("6Gi")
         return task
 
+    def share_volume(self, task: Any) -> Any:
+        """Mount the volume that a TrainJob's pods share, and let the task wait as long as a training may take."""
+        from kfp import kubernetes
+
+        from llm_twin.training.trainjob import SHARED
+
+        kubernetes.mount_pvc(task, pvc_name=self.pool.training_volume, mount_path=SHARED)
+        kubernetes.set_timeout(task, 24 * HOURS)
+        return task
+
 
 def _place_on_pool(task: Any, pool: NodePool) -> None:
     from kfp import kubernetes

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from llm_twin.errors import InputError, RecipeError
 from llm_twin.recipe_parts import BenchmarksRecipe, GateRecipe, QuestionSet, Section
@@ -234,6 +234,9 @@ class TrainingRecipe(Section):
     dpo_loss: Literal["sigmoid", "hinge", "ipo", "robust", "apo_zero", "apo_down"] = "sigmoid"
     dpo_sft_weight: float = Field(default=0.0, ge=0, description="weight of the chosen text's own likelihood")
     gradient_accumulation: int = Field(default=1, ge=1)
+    schedule: Literal["linear", "cosine", "constant"] = Field(
+        default="linear", description="how the learning rate falls after the warm-up"
+    )
     warmup_share: float = Field(default=0.05, ge=0, lt=1, description="of all steps")
     weight_decay: float = Field(default=0.01, ge=0)
     max_gradient_norm: float = Field(default=1.0, gt=0)
@@ -258,9 +261,20 @@ class NodePool(Section):
     nodes: int = Field(default=1, ge=1, description="of a TrainJob; each has its own accelerators")
     sharding: Literal["none", "fsdp", "deepspeed"] = Field(default="none", description="of a TrainJob's model")
     training_runtime: str = Field(default="torch-distributed", description="ClusterTrainingRuntime of a TrainJob")
+    training_volume: str = Field(
+        default="",
+        description="ReadWriteMany claim that a TrainJob's pods and its step share; with it, SFT and DPO are TrainJobs",
+    )
     shared_memory: str = ""
     ephemeral_storage: str = ""
     queue: str = ""
+    cost_per_hour: float = Field(default=0.0, ge=0, description="of one node, in any currency; 0: costs are not shown")
+
+    @model_validator(mode="after")
+    def _needs_volume(self) -> NodePool:
+        if (self.nodes > 1 or self.sharding != "none") and not self.training_volume:
+            raise ValueError("several nodes, or sharding, need a training_volume: the claim that all pods share")
+        return self
 
 
 class JudgeRecipe(Section):

@@ -41,7 +41,10 @@ def connect(cluster: Cluster) -> client.ApiClient:
 
 
 def make(**changes) -> dict:
-    pool = NodePool(nodes=2, accelerators=4, sharding="fsdp", queue="gpu", ephemeral_storage="50Gi", **changes)
+    pool = NodePool(
+        nodes=2, accelerators=4, sharding="fsdp", queue="gpu", ephemeral_storage="50Gi", training_volume="shared",
+        shared_memory="8Gi", node_selector={"pool": "gpu"}, **changes,
+    )  # fmt: skip
     arguments = ["--step", "sft", "--base", "/state/base"]
     return build_trainjob("wren", "team", "registry/train:1", arguments, pool, {"LLM_TWIN_HOME": "/state"})
 
@@ -55,6 +58,12 @@ def test_the_manifest_asks_for_what_the_pool_says():
     assert spec["numNodes"] == 2 and spec["numProcPerNode"] == 4
     assert spec["resourcesPerNode"]["limits"]["nvidia.com/gpu"] == "4"
     assert {"name": "ACCELERATE_USE_FSDP", "value": "true"} in spec["env"]
+    (patch,) = make()["spec"]["runtimePatches"]
+    (job,) = patch["trainingRuntimeSpec"]["template"]["spec"]["replicatedJobs"]
+    pods = job["template"]["spec"]["template"]["spec"]
+    assert pods["nodeSelector"] == {"pool": "gpu"} and pods["tolerations"][0]["key"] == "nvidia.com/gpu"
+    mounts = {mount["mountPath"] for mount in pods["containers"][0]["volumeMounts"]}
+    assert mounts == {"/training", "/dev/shm"}
     assert make()["metadata"]["name"] == make()["metadata"]["name"]
     assert make()["metadata"]["name"] != make(cpu="16")["metadata"]["name"]
 

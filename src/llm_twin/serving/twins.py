@@ -43,6 +43,7 @@ class TwinFile(BaseModel):
     sft: str = ""
     merged: str = ""
     quantized: str = ""
+    samples: str = ""
     index: str = ""
     release: str = ""
     features: FeaturesRecipe = FeaturesRecipe()

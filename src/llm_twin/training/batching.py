@@ -35,10 +35,13 @@ class LengthSampler(Sampler[int]):
 
         random = np.random.default_rng([self.seed, self.epoch])
         noisy = np.asarray(self.lengths, dtype=np.float64) * random.uniform(1 - JITTER, 1 + JITTER, len(self.lengths))
-        order = np.argsort(noisy, kind="stable")
-        full = len(order) - len(order) % self.batch_size
+        # An incomplete batch must come last, where the rate is near zero: drawn at random, or the longest samples
+        # would be in it every time, and hardly be learned.
+        mixed = random.permutation(len(self.lengths))
+        full = len(mixed) - len(mixed) % self.batch_size
+        rest, kept = mixed[full:], mixed[:full]
+        order = kept[np.argsort(noisy[kept], kind="stable")]
         batches = [order[i : i + self.batch_size] for i in range(0, full, self.batch_size)]
-        rest = order[full:]  # the longest samples: an incomplete batch must come last
         for number in random.permutation(len(batches)):
             yield from (int(i) for i in batches[number])
         yield from (int(i) for i in rest)

@@ -60,11 +60,12 @@ def train_dpo(
     trained = trainer.accelerator.unwrap_model(trainer.model).eval()
     figures: dict[str, float] = {"pairs": len(train), "steps": trainer.state.global_step}
     figures |= _last_values(trainer.state.log_history)
-    if held_out:
+    sharded = loop.is_sharded(trainer)
+    if held_out and not sharded:  # the evaluation step measures what sharded training cannot
         figures |= _held_out_figures(trained, reference, tokenizer, held_out, recipe)
     record = run_record("dpo", recipe, hardware.as_dict(), {"base": base, "adapter": adapter, "samples": samples})
-    loop.save_trained(trained, tokenizer, preferred, {**record, "figures": figures})
-    after = write_texts(trained, tokenizer, prompts)
+    loop.save_trained(trained, tokenizer, preferred, {**record, "figures": figures}, loop.gather_weights(trainer))
+    after = [""] * len(prompts) if sharded else write_texts(trained, tokenizer, prompts)
     chosen = [sample.chosen for sample in (held_out or train)[:SHOWN]]
     return loop.TrainingResult(
         method=f"DPO ({recipe.dpo_loss}, {recipe.method})",

@@ -33,13 +33,21 @@ class Hardware:
         return asdict(self)
 
 
+def has_bf16_cpu() -> bool:
+    """Whether this processor multiplies bf16 numbers itself: AVX-512 BF16 or AMX. Elsewhere they are emulated."""
+    import torch
+
+    known = torch.cpu.get_capabilities()
+    return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
+
+
 def settle_hardware(recipe: TrainingRecipe, parameters: int = 0) -> Hardware:
     """Settle the recipe's `auto` values for this machine and a model of `parameters` parameters.
 
-    On a CPU: single precision (half precision is emulated on most), samples of similar length together (measured
-    faster than packing there) and no gradient checkpointing below a billion parameters. On a GPU: bf16 where the
-    chip has it, else fp16; FlashAttention and with it packing where the package is there. Raises ModelError when
-    the recipe asks for a GPU and there is none.
+    On a CPU: bf16 where the chip computes in it (AVX-512 BF16, AMX), else single precision; samples of similar length
+    together (measured faster than packing there) and no gradient checkpointing below a billion parameters. On a GPU:
+    bf16 where the chip has it, else fp16; FlashAttention and with it packing where the package is there. Raises
+    ModelError when the recipe asks for a GPU and there is none.
     """
     import torch
 
@@ -50,7 +58,8 @@ def settle_hardware(recipe: TrainingRecipe, parameters: int = 0) -> Hardware:
     flash = device == "cuda" and importlib.util.find_spec("flash_attn") is not None
     precision = recipe.precision
     if precision == "auto":
-        precision = "fp32" if device == "cpu" else ("bf16" if torch.cuda.is_bf16_supported() else "fp16")
+        has_bf16 = has_bf16_cpu() if device == "cpu" else torch.cuda.is_bf16_supported()
+        precision = "bf16" if has_bf16 else ("fp32" if device == "cpu" else "fp16")
     if precision == "fp16" and device == "cpu":
         raise ModelError("fp16 cannot be trained on a CPU", "set training.precision to auto, fp32 or bf16")
     attention = recipe.attention

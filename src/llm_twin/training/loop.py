@@ -8,6 +8,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,8 @@ class TrainingResult:
         if "heldout_reward_accuracy" in figures:
             return f"held-out pairs told apart: {figures['heldout_reward_accuracy']:.0%}"
         if "validation_loss" in figures:
-            return f"validation loss {figures['validation_loss_before']:.2f} → {figures['validation_loss']:.2f}"
+            before = figures.get("validation_loss_before")
+            return f"validation loss {f'{before:.2f} → ' if before else ''}{figures['validation_loss']:.2f}"
         return f"training loss {figures.get('train_loss', float('nan')):.2f}"
 
 
@@ -49,7 +51,7 @@ def common_arguments(
     return {
         "output_dir": str(work),
         "learning_rate": learning_rate,
-        "lr_scheduler_type": "cosine",
+        "lr_scheduler_type": "constant_with_warmup" if recipe.schedule == "constant" else recipe.schedule,
         "warmup_steps": math.ceil(total_steps * recipe.warmup_share),
         "weight_decay": recipe.weight_decay,
         "max_grad_norm": recipe.max_gradient_norm,
@@ -127,7 +129,8 @@ def run_trainer(
         report(f"{what}: going on from {resume.name}")
     begun = time.monotonic()
     try:
-        trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+        with autocast_alone(trainer):
+            trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     except OSError as error:
         raise disk_error(error, work) from error
     except RuntimeError as error:
@@ -135,6 +138,13 @@ def run_trainer(
             raise disk_error(OSError(28, str(error).splitlines()[0]), work) from error
         raise _explain(error) from error
     return time.monotonic() - begun
+
+
+def autocast_alone(trainer: Any) -> AbstractContextManager[None]:
+    """Where autocast computes in half precision, keep PEFT from casting each layer's input to 32 bit before it."""
+    from peft.helpers import disable_input_dtype_casting
+
+    return disable_input_dtype_casting(trainer.model, active=bool(trainer.args.bf16 or trainer.args.fp16))
 
 
 def _explain(error: RuntimeError) -> Exception:
@@ -146,8 +156,23 @@ def _explain(error: RuntimeError) -> Exception:
     return error
 
 
-def save_trained(model: Any, tokenizer: Any, folder: Path, record: dict[str, Any]) -> None:
-    """Write the adapter (or the whole model) with its tokenizer and run record beside `folder`, then in its place."""
+def is_sharded(trainer: Any) -> bool:
+    """Whether each process holds a part of the weights only (FSDP, DeepSpeed ZeRO 3)."""
+    return bool(trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled)
+
+
+def gather_weights(trainer: Any) -> dict[str, Any] | None:
+    """All weights of a sharded model, in the first process; None where the model holds them itself."""
+    return trainer.accelerator.get_state_dict(trainer.model_wrapped) if is_sharded(trainer) else None
+
+
+def save_trained(
+    model: Any, tokenizer: Any, folder: Path, record: dict[str, Any], weights: dict[str, Any] | None = None
+) -> None:
+    """Write the adapter (or the whole model) with its tokenizer and run record beside `folder`, then in its place.
+
+    `weights` are those of a sharded model, gathered. Raises TwinError when the disk refuses.
+    """
     if os.environ.get("RANK", "0") != "0":
         return  # under torchrun every process has the weights, and the first writes them
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -157,9 +182,9 @@ def save_trained(model: Any, tokenizer: Any, folder: Path, record: dict[str, Any
         if hasattr(model, "peft_config"):
             # a path of this machine would make equal adapters differ, and mean nothing elsewhere
             model.peft_config["default"].base_model_name_or_path = record["recipe"]["base_model"]
-            model.save_pretrained(beside, selected_adapters=["default"])
+            model.save_pretrained(beside, selected_adapters=["default"], state_dict=weights)
         else:
-            model.save_pretrained(beside)
+            model.save_pretrained(beside, state_dict=weights)
         (beside / "README.md").unlink(missing_ok=True)  # PEFT's empty card; ours is written at registration
         tokenizer.save_pretrained(beside)
         (beside / "training.json").write_text(json.dumps(record, indent=2, sort_keys=True) + "\n", encoding="utf-8")

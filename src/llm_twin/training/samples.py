@@ -50,6 +50,12 @@ def training_preferences(folder: Path) -> list[PreferenceSample]:
     return samples
 
 
+def training_author(folder: Path) -> str:
+    """Whose samples these are; empty for an empty folder."""
+    found = instruction_samples(folder, "train") or preference_samples(folder, "train")
+    return found[0].author if found else ""
+
+
 def conversations(samples: list[InstructionSample]) -> Dataset:
     """Columns prompt and completion, each a list with one chat message: TRL's conversational form."""
     from datasets import Dataset

@@ -41,7 +41,8 @@ def train_sft(
     prompts = [sample.instruction for sample in (validation or train)[:SHOWN]]
     before = write_texts(model, tokenizer, prompts)
     trainer = build_trainer(model, tokenizer, recipe, hardware, work, train, validation)
-    start_loss = trainer.evaluate()["eval_loss"] if validation else math.nan
+    sharded = loop.is_sharded(trainer)
+    start_loss = trainer.evaluate()["eval_loss"] if validation and not sharded else math.nan
     trainer.state.log_history.clear()
     tokens = count_tokens(trainer.train_dataset)
     report(
@@ -52,14 +53,16 @@ def train_sft(
     seconds = loop.run_trainer(trainer, "SFT", hardware.batching == "length", work, watchers)
     figures: dict[str, float] = {"samples": len(train), "steps": trainer.state.global_step, **_cut(tokens)}
     if validation:
-        figures["validation_loss_before"] = start_loss
+        if not sharded:  # a sharded model cannot be evaluated before it trains
+            figures["validation_loss_before"] = start_loss
         figures["validation_loss"] = loop.check_finite(trainer.evaluate()["eval_loss"], "the validation loss")
     figures["train_loss"] = _last_loss(trainer.state.log_history)
     trained = trainer.accelerator.unwrap_model(trainer.model).eval()
     record = run_record("sft", recipe, hardware.as_dict(), {"base": base, "samples": samples})
-    loop.save_trained(trained, tokenizer, adapter, {**record, "figures": figures})
+    weights = loop.gather_weights(trainer)
+    loop.save_trained(trained, tokenizer, adapter, {**record, "figures": figures}, weights)
     with torch.no_grad():
-        after = write_texts(trained, tokenizer, prompts)
+        after = [""] * len(prompts) if sharded else write_texts(trained, tokenizer, prompts)
     outputs = [sample.output for sample in (validation or train)[:SHOWN]]
     return loop.TrainingResult(
         method=f"SFT ({recipe.method})",

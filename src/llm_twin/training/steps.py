@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from llm_twin.recipes import TrainingRecipe
 from llm_twin.training.loop import TrainingResult
 from llm_twin.training.report import render_report
 from llm_twin.training.reproduce import digest_weights
+from llm_twin.training.samples import training_author
 from llm_twin.training.tracking import track_run
 
 
@@ -76,6 +78,9 @@ def _run(
     work = state / digest_json([step, digests, recipe.model_dump(mode="json"), code])
     tags = {"step": step, **{f"{name}_digest": digest for name, digest in digests.items()}}
     tags |= {"base_model": recipe.base_model, "seed": str(recipe.seed), "code": code}
+    tags["author"] = training_author(inputs["samples"])
+    if not is_first_process():
+        return train(work, [])  # under torchrun the first process writes, for all
     run = track_run(tracking_uri, f"{step} {recipe.base_model}", work, tags)
     try:
         result = train(work, [run.watch])
@@ -91,3 +96,8 @@ def _run(
     run.finish(result, record | {"paths": {name: str(path) for name, path in inputs.items()}}, page)
     shutil.rmtree(work, ignore_errors=True)  # finished: the checkpoints have done their work
     return result
+
+
+def is_first_process() -> bool:
+    """Whether this process writes: alone it does, under torchrun the first of all nodes' processes."""
+    return os.environ.get("RANK", "0") == "0"

@@ -21,6 +21,7 @@ from llm_twin.recipes import NodePool
 GROUP, VERSION, PLURAL = "trainer.kubeflow.org", "v1alpha1", "trainjobs"
 CONTENT = "llm-twin.dev/content"
 WATCH_SECONDS = 240  # proxies cut longer silences
+SHARED = "/training"  # where pool.training_volume is mounted, in the step and in the job's pods
 FSDP = {
     "ACCELERATE_USE_FSDP": "true",
     "FSDP_VERSION": "2",
@@ -52,6 +53,7 @@ def build_trainjob(
             "numProcPerNode": max(1, pool.accelerators),
             "resourcesPerNode": {"requests": wanted, "limits": wanted},
         },
+        "runtimePatches": [{"manager": "llm-twin.dev/training", "trainingRuntimeSpec": _place_pods(pool)}],
     }
     content = digest_json([author, namespace, spec])
     labels = {"app.kubernetes.io/part-of": "llm-twin", "llm-twin.dev/author": author}
@@ -68,6 +70,24 @@ def build_trainjob(
         },
         "spec": spec,
     }
+
+
+def _place_pods(pool: NodePool) -> dict[str, Any]:
+    """The patch of the runtime's pods: which nodes, which taints, shared memory, and the volume with the data."""
+    mounts, volumes = [], []
+    if pool.training_volume:
+        mounts.append({"name": "training", "mountPath": SHARED})
+        volumes.append({"name": "training", "persistentVolumeClaim": {"claimName": pool.training_volume}})
+    if pool.shared_memory:
+        mounts.append({"name": "shm", "mountPath": "/dev/shm"})
+        volumes.append({"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": pool.shared_memory}})
+    pods: dict[str, Any] = {"containers": [{"name": "node", "volumeMounts": mounts}], "volumes": volumes}
+    if pool.node_selector:
+        pods["nodeSelector"] = pool.node_selector
+    if pool.toleration_key:
+        pods["tolerations"] = [{"key": pool.toleration_key, "operator": "Exists", "effect": "NoSchedule"}]
+    job = {"name": "node", "template": {"spec": {"template": {"spec": pods}}}}
+    return {"template": {"spec": {"replicatedJobs": [job]}}}
 
 
 def run_trainjob(api: Any, manifest: dict[str, Any], timeout_seconds: float = 86_400) -> dict[str, Any]:

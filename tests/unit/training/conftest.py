@@ -43,7 +43,7 @@ def tiny_recipe() -> TrainingRecipe:
         intermediate_size=64, context=256, block=64, batch_size=4, steps=12,
     )  # fmt: skip
     return TrainingRecipe(
-        seedling=seedling, device="cpu", max_length=192, lora_rank=4, lora_alpha=8, sft_epochs=2,
+        seedling=seedling, device="cpu", precision="fp32", max_length=192, lora_rank=4, lora_alpha=8, sft_epochs=2,
         sft_learning_rate=5e-3, sft_batch_size=4, dpo_learning_rate=1e-3, dpo_batch_size=4, save_steps=4, evaluations=1,
         quantize_group_size=32, quantize_samples=4,
     )  # fmt: skip

@@ -73,3 +73,14 @@ def test_each_batch_holds_samples_of_similar_length():
     order = list(LengthSampler(lengths, 3, seed=3))
     batches = [{lengths[i] // 35 for i in order[start : start + 3]} for start in (0, 3, 6)]
     assert all(len(batch) == 1 for batch in batches)
+
+
+def test_the_incomplete_batch_is_another_one_each_epoch():
+    sampler = LengthSampler(list(range(10, 110, 10)), 4, seed=1)
+    ends = set()
+    for epoch in range(6):
+        sampler.set_epoch(epoch)
+        order = list(sampler)
+        assert sorted(order) == list(range(10))
+        ends.add(tuple(sorted(order[8:])))
+    assert len(ends) > 3
