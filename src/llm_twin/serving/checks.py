@@ -8,7 +8,7 @@ from llm_twin.documents import Author
 from llm_twin.evaluation.answers import OpenTwin
 from llm_twin.evaluation.retrieve import Retrieval
 from llm_twin.recipes import EvaluationRecipe, ServingRecipe
-from llm_twin.serving.answering import Source
+from llm_twin.serving.answering import Asked, Source
 from llm_twin.serving.in_process import open_twin
 from llm_twin.serving.twins import Twin
 
@@ -19,8 +19,8 @@ def make_twin(author: Author, retrieval: Retrieval, recipe: EvaluationRecipe) ->
         retrieval=recipe.retrieval, min_support=recipe.min_support, max_new_tokens=recipe.max_new_tokens
     )
 
-    def retrieve(question: str, twin: Twin, top_k: int | None) -> list[Source]:
-        hits = retrieval.search(question)[: top_k or recipe.retrieval.top_k]
+    def retrieve(asked: Asked, twin: Twin) -> list[Source]:
+        hits = retrieval.search(asked.question)[: asked.top_k or recipe.retrieval.top_k]
         return [Source(hit.chunk, hit.score, hit.dense_score, hit.sparse_score) for hit in hits]
 
     return OpenTwin(partial(open_twin, author, retrieve, retrieval.encoder, serving))

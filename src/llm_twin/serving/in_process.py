@@ -13,12 +13,13 @@ from typing import Any
 
 from llm_twin.documents import Answer, Author, Chunk
 from llm_twin.recipes import ServingRecipe
-from llm_twin.serving.answering import Asked, Parts, Source, answer_question
+from llm_twin.serving.answering import Asked, Parts, Source
+from llm_twin.serving.asking import answer_question
 from llm_twin.serving.predictor_client import Draft
 from llm_twin.serving.twins import Twin
 
 Generate = Callable[[list[dict[str, str]], int], str]  # messages and most new tokens → text
-Retrieve = Callable[[str, Twin, int | None], list[Source]]
+Retrieve = Callable[[Asked, Twin], list[Source]]
 
 
 class LocalPredictor:
@@ -42,9 +43,9 @@ def open_twin(
     with ThreadPoolExecutor(max_workers=1) as pool:
 
         def ask(question: str, slipped_in: Sequence[Chunk]) -> Answer:
-            def retrieve_all(query: str, of: Twin, top_k: int | None) -> list[Source]:
+            def retrieve_all(asked: Asked, of: Twin) -> list[Source]:
                 poisoned = [Source(chunk, 1.0, 1.0) for chunk in slipped_in]
-                return [*poisoned, *retrieve(query, of, top_k)]
+                return [*poisoned, *retrieve(asked, of)]
 
             parts = Parts(predictor, retrieve_all, encoder, pool, context_tokens=context_tokens)
             return asyncio.run(answer_question(Asked(question), twin, parts))
