@@ -14,6 +14,7 @@ from benchmarks.load import Load, build_request, hammer, open_streams
 
 DESCRIPTION = "the transformer's throughput, latency and streams against KServe's own; retrieval; micro-batching"
 STREAMS = 200
+NO_LIMIT = ["--per-minute", "100000000"]  # all clients are one address here
 CHUNKS = 10_000
 
 
@@ -141,7 +142,7 @@ def _transformer(folder: Path, predictor: int) -> Iterator[int]:
     config = ServerConfig(twins=[Twin(name="m", author=author)], predictor=f"http://127.0.0.1:{predictor}/v1")
     write_json(folder / "server.json", config.model_dump(mode="json"))
     port = free_port()
-    arguments = ["--config", str(folder / "server.json"), "--port", str(port)]
+    arguments = ["--config", str(folder / "server.json"), "--port", str(port), *NO_LIMIT]
     with run_server(
         "llm_twin.serving.transformer", arguments, f"http://127.0.0.1:{port}/readyz", folder / "transformer.log"
     ):

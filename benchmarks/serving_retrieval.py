@@ -23,7 +23,7 @@ WORDS = (
 
 def measure_default_recipe(chunks: int, seconds: float) -> dict[str, float | int | str]:
     """`retrieval_p95_ms` with the query's embedding, and the throughput of the whole default recipe."""
-    from benchmarks.serving import _process
+    from benchmarks.serving import NO_LIMIT, _process
     from llm_twin.documents import Author
     from llm_twin.embedding import load_encoder
     from llm_twin.serving.answering import Asked
@@ -60,7 +60,7 @@ def measure_default_recipe(chunks: int, seconds: float) -> dict[str, float | int
                 config = ServerConfig(twins=[twin], predictor=f"http://127.0.0.1:{predictor}/v1", vectors=url)
                 write_json(folder / "server.json", config.model_dump(mode="json"))
                 port = free_port()
-                arguments = ["--config", str(folder / "server.json"), "--port", str(port)]
+                arguments = ["--config", str(folder / "server.json"), "--port", str(port), *NO_LIMIT]
                 ready = f"http://127.0.0.1:{port}/readyz"
                 with run_server("llm_twin.serving.transformer", arguments, ready, folder / "t.log"):
                     figures = _whole(port, twin.name, shuffled, seconds)
