@@ -40,7 +40,7 @@ def test_likelihoods_choose_in_the_order_they_were_asked(tmp_path):
 
 
 def test_texts_are_held_against_their_references(tmp_path):
-    loaded = load_set(make_set(tmp_path, "- {question: Who?, reference: the warden of the quay}", task="text"))
+    loaded = load_set(make_set(tmp_path, "- {question: 'Who is it?', reference: the warden of the quay}", task="text"))
     scores = loaded.score([(6.0, 3)], ["the warden of the quay"])
     assert scores.texts["rouge_l"].mean == 1.0 and scores.perplexity == pytest.approx(7.389, abs=0.001)
     assert loaded.score([(6.0, 3)], ["something else"]).texts["rouge_l"].mean == 0.0
