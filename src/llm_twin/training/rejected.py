@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from llm_twin.documents import PreferenceSample, stable_id, write_jsonl
+from llm_twin.documents import PreferenceSample, Split, stable_id, write_jsonl
 from llm_twin.progress import report
 from llm_twin.recipes import TrainingRecipe
 from llm_twin.similarity.overlap import word_distance
@@ -25,7 +25,7 @@ MIN_WORDS = 5
 TEMPERATURE = 0.8
 TOP_P = 0.95
 BATCH = 16
-SPLITS = ("train", "validation")
+SPLITS: tuple[Split, ...] = ("train", "validation")
 
 
 def write_rejected(
@@ -122,7 +122,7 @@ def _generate(base: Path, adapter: Path, recipe: TrainingRecipe, pairs: Sequence
                 pad_token_id=tokenizer.pad_token_id,
             )  # fmt: skip
         for i, row in zip(numbers, output[:, batch["input_ids"].shape[1] :].tolist(), strict=True):
-            texts[i] = tokenizer.decode(row[: lengths[i]], skip_special_tokens=True).strip()
+            texts[i] = str(tokenizer.decode(row[: lengths[i]], skip_special_tokens=True)).strip()
         report(f"rejected sides: {min(start + BATCH, len(order))}/{len(order)}")
     return texts
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from llm_twin.documents import Split
 from llm_twin.recipes import TrainingRecipe
 from llm_twin.training.rejected import write_rejected
 from llm_twin.training.samples import preference_samples
@@ -27,7 +28,8 @@ def test_half_of_the_pairs_are_against_the_models_own_texts(
     tiny_base: Path, tiny_samples: Path, tiny_recipe: TrainingRecipe, adapter: Path, tmp_path: Path, source: str
 ) -> None:
     recipe = tiny_recipe.model_copy(update={"rejected_from": source})
-    before = {split: preference_samples(tiny_samples, split) for split in ("train", "validation")}
+    splits: tuple[Split, ...] = ("train", "validation")
+    before = {split: preference_samples(tiny_samples, split) for split in splits}
     counts = write_rejected(tiny_base, adapter, tiny_samples, recipe, tmp_path / "pairs")
     after = {split: preference_samples(tmp_path / "pairs", split) for split in before}
     written = {split: [pair for pair in pairs if pair.rejected_source == source] for split, pairs in after.items()}
