@@ -9,8 +9,9 @@ from typer.testing import CliRunner
 
 from llm_twin.collection.collect import collect
 from llm_twin.datasets import build_dataset, publish_dataset, write_dataset
+from llm_twin.datasets.labels import keep_labels, read_labels
 from llm_twin.datasets.versions import DatasetVersion, list_versions
-from llm_twin.documents import Author, InstructionSample, read_jsonl
+from llm_twin.documents import Author, PreferenceSample, read_jsonl
 from llm_twin.features.cleaning import CleaningReport, clean_snapshot
 from llm_twin.llm import ReplyCache
 from llm_twin.local.home import open_home
@@ -58,10 +59,10 @@ def test_forgetting_reaches_data_sets_and_models(tmp_path: Path, monkeypatch: py
     register_model(uri, AUTHOR.id, "adapter", adapter, str(tmp_path / "exports"), lineage, {})
     ReplyCache(tmp_path / "cache" / "llm" / "replies.db").put("key", "the kettle")
 
-    url = next(s.url for s in read_jsonl(tmp_path / "samples" / "instruction_train.jsonl", InstructionSample))
-    document = next(
-        s.document_id for s in read_jsonl(tmp_path / "samples" / "instruction_train.jsonl", InstructionSample)
-    )
+    pairs = list(read_jsonl(tmp_path / "samples" / "preference_train.jsonl", PreferenceSample))
+    url, document = pairs[0].url, pairs[0].document_id
+    name = keep_labels(tmp_path / "datasets", pairs)
+    own = [pair for pair in pairs if pair.document_id == document]
     if not app.registered_commands:
         collection.register(app)
         datasets.register(app)
@@ -71,6 +72,9 @@ def test_forgetting_reaches_data_sets_and_models(tmp_path: Path, monkeypatch: py
     assert "model keeper-adapter version 1 was trained on one of them" in result.output
     assert not (tmp_path / "cache" / "llm" / "replies.db").exists()
     assert [v.forgotten for v in list_versions(tmp_path / "datasets", "keeper")] == [[document]]
+
+    assert own and f"{len(own)} labelled pair(s) of forgotten documents removed" in result.output
+    assert read_labels(tmp_path / "datasets", [name]) == [pair for pair in pairs if pair not in own]
 
     after = build(tmp_path)  # the file is still in the folder: forgetting is final all the same
     assert after.version != before.version

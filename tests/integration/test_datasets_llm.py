@@ -169,6 +169,71 @@ def test_no_passage_is_lost_when_instructions_and_rejected_texts_come_from_a_ser
     assert written["counts"]["llm"] == counts
 
 
+def answer_with_questions(prompt: str) -> dict[str, Any]:
+    """As answer_any, and for questions one answer from the passage and one from nowhere."""
+    if '"pairs"' not in prompt:
+        return answer_any(prompt)
+    passage = prompt[prompt.index("Note ") :].split(" — until")[0]
+    return {
+        "pairs": [
+            {"question": f"What of {stable_id(prompt)[:6]}?", "answer": f"{passage}."},
+            {"question": "And who paid for all of it?", "answer": "Zzz zzz zzz zzz zzz zzz, zzzz zzz zzzz."},
+        ]
+    }
+
+
+def test_with_every_use_of_a_failing_model_at_once_all_is_accounted_for_and_a_second_build_asks_nothing(
+    tmp_path: Path,
+) -> None:
+    documents = make_documents(15)
+    recipe = DatasetsRecipe(
+        embedder="", instructions_from="llm", questions_from_llm=True, rejected_from="llm", judge_with_llm=True,
+        min_output_words=8, max_cosine=1.0, llm=QUICK,
+    )  # fmt: skip
+    with stub_llm(answer_with_questions) as stub:
+        built = build_dataset(
+            documents, recipe, Letters(), open_client(stub.url, "stub", QUICK, "", tmp_path / "cache")
+        )
+        counts = built.llm["results"]
+        asked = sum(count for name, count in counts.items() if name.startswith("questions: "))
+        assert asked == built.passages  # each passage was asked about, or is counted under why it was not
+        assert counts["answers: not supported"] == built.dropped.counts["unsupported answer"] > 50
+        assert built.made["questions"] == counts["answers: supported"] + counts["answers: not supported"]
+        assert len(built.instructions) + sum(built.dropped.counts.values()) == built.passages + built.made["questions"]
+        assert set(stub.faults) == set(FAULTS)
+        page = render_report(built, write_dataset(built, tmp_path / "first"))
+        assert "unsupported answer" in page and "zzz zzz" in page  # with an example
+        # what failed is asked again; then nothing is
+        stub.fault_every = 0
+        build_dataset(documents, recipe, Letters(), open_client(stub.url, "stub", QUICK, "", tmp_path / "cache"))
+        before = stub.requests
+        client = open_client(stub.url, "stub", QUICK, "", tmp_path / "cache")
+        write_dataset(build_dataset(documents, recipe, Letters(), client), tmp_path / "third")
+        client = open_client(stub.url, "stub", QUICK, "", tmp_path / "cache")
+        manifest = write_dataset(build_dataset(documents, recipe, Letters(), client), tmp_path / "fourth")
+        assert stub.requests == before
+    for path in (tmp_path / "third").iterdir():
+        assert path.read_bytes() == (tmp_path / "fourth" / path.name).read_bytes()
+    assert (
+        manifest["model"] == "stub" and {"llm_instruction", "llm_judge", "repair_reply"} <= manifest["prompts"].keys()
+    )
+
+
+def test_a_build_stops_at_its_budget_and_goes_on_from_there(tmp_path: Path) -> None:
+    documents = make_documents(8)
+    tight = QUICK.model_copy(update={"max_total_tokens": 6000, "timeout_seconds": 30})
+    recipe = DatasetsRecipe(embedder="", instructions_from="llm", llm=tight)
+    with stub_llm(answer_any, fault_every=0) as stub:
+        with pytest.raises(BudgetError, match="6,000 tokens"):
+            build_dataset(documents, recipe, client=open_client(stub.url, "stub", tight, "", tmp_path))
+        answered = stub.requests
+        richer = tight.model_copy(update={"max_total_tokens": 0})
+        built = build_dataset(documents, recipe, client=open_client(stub.url, "stub", richer, "", tmp_path))
+        assert 0 < answered < built.passages
+        cached = built.llm["outcomes"]["cached"]
+        assert cached > 0 and stub.requests - answered == built.passages - cached  # only what had no reply yet
+
+
 def test_a_recipe_that_wants_a_model_says_so_when_there_is_none() -> None:
     with pytest.raises(InputError, match="LLM_TWIN_LLM_BASE_URL"):
         build_dataset(make_documents(5), DatasetsRecipe(embedder="", instructions_from="llm"))
