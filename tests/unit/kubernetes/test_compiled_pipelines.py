@@ -20,7 +20,8 @@ from tests.unit.kubernetes.builds import build_overlay, find
 ROOT = Path(__file__).parents[3]
 SETTINGS = {
     "WarehouseSettings": "warehouse", "IndexSettings": "index", "RegistrySettings": "registry",
-    "resolve_exports": "exports", "HubSettings": "hub", "LlmSettings": "llm",
+    "resolve_exports": "exports", "with_champion": "exports",  # the one writes there, the other reads
+    "HubSettings": "hub", "LlmSettings": "llm",
 }  # fmt: skip
 POOL = NodePool(
     accelerators=2, cpu="6", memory="40Gi", node_selector={"llm-twin/pool": "gpu"}, toleration_key="nvidia.com/gpu",
