@@ -10,8 +10,8 @@ import pytest
 pytestmark = pytest.mark.timeout(1500)  # the first test builds the twin
 STEPS = [
     "collect documents", "clean documents", "chunk documents", "embed chunks", "index chunks", "build datasets",
-    "select samples", "prepare base", "train sft", "train dpo", "merge adapter", "quantize model", "evaluate twin",
-    "register models", "ask twin", "report drift",
+    "select samples", "prepare base", "train sft", "write rejected", "train dpo", "merge adapter", "quantize model",
+    "evaluate twin", "register models", "ask twin", "report drift",
 ]  # fmt: skip
 ASKS_THE_WORLD = {"collect documents", "index chunks"}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from typer import Typer
 from typer.testing import CliRunner
 
 from llm_twin.collection.collect import collect
@@ -36,7 +37,7 @@ def build(root: Path) -> DatasetVersion:
 
 
 def test_forgetting_reaches_data_sets_and_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from llm_twin.cli import app, collection, datasets
+    from llm_twin.cli import collection, datasets
 
     monkeypatch.setenv("LLM_TWIN_HOME", str(tmp_path))
     for name in ("LLM_TWIN_MONGODB_URL", "LLM_TWIN_MLFLOW_TRACKING_URI"):
@@ -63,9 +64,9 @@ def test_forgetting_reaches_data_sets_and_models(tmp_path: Path, monkeypatch: py
     url, document = pairs[0].url, pairs[0].document_id
     name = keep_labels(tmp_path / "datasets", pairs)
     own = [pair for pair in pairs if pair.document_id == document]
-    if not app.registered_commands:
-        collection.register(app)
-        datasets.register(app)
+    app = Typer()  # of its own: other tests of this process fill the shared one as they need
+    collection.register(app)
+    datasets.register(app)
     result = CliRunner().invoke(app, ["forget", url, "--yes"])
     assert result.exit_code == 0, result.output
     assert f"data set keeper {before.version} holds 1 forgotten document(s)" in result.output

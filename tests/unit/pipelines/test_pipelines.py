@@ -95,7 +95,7 @@ def test_the_digest_of_the_code_is_an_argument_of_every_cached_step_on_one_machi
 
 def test_components_are_thin() -> None:
     for file in Path(components.__file__).parent.glob("*/*.py"):
-        if file.name == "__init__.py":
+        if file.name == "__init__.py" or (file.parent / "Dockerfile").exists():  # an image's folder holds no step
             continue
         tree = ast.parse(file.read_text())
         functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
