@@ -175,23 +175,36 @@ def test_killed_syncs_leave_nothing_lost_doubled_or_half(
     names = [f"d{at}" for at in range(24)]
     put(warehouse, *(make_document(author, name) for name in names))
     generator = random.Random(kills)
-    landed = 0
-    for turn in range(kills):
+    landed, turn, horizon = 0, 0, 60.0
+    while landed < kills:
+        turn += 1
+        assert turn <= 4 * kills  # too many syncs were done before their kill came
         for name in generator.sample(names, 8):
-            put(warehouse, make_document(author, name, revision=turn + 1, paragraphs=generator.randint(2, 6)))
+            put(warehouse, make_document(author, name, revision=turn, paragraphs=generator.randint(2, 6)))
         child = os.fork()
         if child == 0:
             _sync_and_leave(warehouse_url, vectors.url, encoder, author)
-        time.sleep(generator.uniform(0.05, 1.0))
-        os.kill(child, signal.SIGKILL)
-        landed += os.WIFSIGNALED(os.waitpid(child, 0)[1])
-        if turn % 3 == 2:
+        killed, took = _kill_after(child, generator.uniform(0.0, horizon))
+        landed += killed
+        # How long a sync takes here is learned from those that were done before their kill came.
+        horizon = horizon if killed else 0.9 * min(horizon, took)
+        if turn % 3 == 0:
             vectors.kill()
             vectors.start(vectors.port)
-    assert landed > kills // 3  # the kills did not all come too late
     with VectorIndex.connect(vectors.url) as index:
         sync_author(warehouse, index, encoder, RECIPE, author)
         assert indexed_chunks(index, author) == expected_chunks(warehouse, author)
+
+
+def _kill_after(child: int, seconds: float) -> tuple[bool, float]:
+    """Kill a child after so many seconds: whether it was still at work, and the seconds that it ran."""
+    began = time.monotonic()
+    while (ran := time.monotonic() - began) < seconds:
+        if os.waitpid(child, os.WNOHANG) != (0, 0):
+            return False, ran
+        time.sleep(0.002)
+    os.kill(child, signal.SIGKILL)
+    return os.WIFSIGNALED(os.waitpid(child, 0)[1]), ran
 
 
 def _sync_and_leave(warehouse_url: str, vectors_url: str, encoder: Encoder, author: str) -> None:
