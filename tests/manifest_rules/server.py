@@ -8,12 +8,15 @@ rules, quantities, immutable fields, the size of annotations, webhooks.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 
 
 class ApiServer:
@@ -106,7 +109,11 @@ def _key(thing: dict[str, Any]) -> tuple[str, str]:
 
 
 def _lost(sent: Any, kept: Any, path: str) -> list[str]:
-    """Where a key of `sent` is missing in `kept`; an empty value may go; lists by place."""
+    """Where something of `sent` is missing or other in `kept`; an empty value may go.
+
+    The members of a list are matched by what names them (`_name_of`), so one that a webhook put in between moves
+    nothing; a list without names must be there in its order. Quantities and durations may be written otherwise.
+    """
     if isinstance(sent, dict):
         if not isinstance(kept, dict):
             return [f"{path}: {sent!r} became {kept!r}"]
@@ -117,6 +124,38 @@ def _lost(sent: Any, kept: Any, path: str) -> list[str]:
             elif value not in (None, {}, [], "", 0, False) and (path.count("."), key) != (0, "stringData"):
                 lost.append(f"{path}.{key}: dropped")
         return lost
-    if isinstance(sent, list) and isinstance(kept, list):
-        return [p for n, (a, b) in enumerate(zip(sent, kept, strict=False)) for p in _lost(a, b, f"{path}[{n}]")]
-    return []
+    if isinstance(sent, list):
+        if not isinstance(kept, list):
+            return [f"{path}: a list became {kept!r}"]
+        names = [_name_of(member) for member in sent]
+        if sent and all(names) and len(set(names)) == len(names):
+            there = {_name_of(member): member for member in kept}
+            pairs = [(member, there.get(name), f"{path}[{name}]") for member, name in zip(sent, names, strict=True)]
+        else:
+            rest = [None] * max(0, len(sent) - len(kept))
+            pairs = [(a, b, f"{path}[{n}]") for n, (a, b) in enumerate(zip(sent, [*kept, *rest], strict=False))]
+        lost = [f"{where}: dropped" for a, b, where in pairs if b is None and a is not None]
+        return lost + [problem for a, b, where in pairs if b is not None for problem in _lost(a, b, where)]
+    return [] if sent == kept or _same_amount(str(sent), str(kept)) else [f"{path}: {sent!r} became {kept!r}"]
+
+
+def _same_amount(one: str, other: str) -> bool:
+    """Whether two quantities (0.5, 500m) or two durations (60m, 1h0m0s) are the same, written differently."""
+    from kubernetes.utils.quantity import parse_quantity
+
+    durations = [_DURATION.fullmatch(text) for text in (one, other)]
+    if all(found and found[0] for found in durations):
+        seconds = [sum(int(n or 0) * s for n, s in zip(f.groups(), (3600, 60, 1), strict=True)) for f in durations if f]
+        if seconds[0] == seconds[1]:
+            return True
+    try:
+        return bool(parse_quantity(one) == parse_quantity(other))
+    except ValueError:
+        return False
+
+
+def _name_of(member: Any) -> str:
+    """What tells a member of a list from the others: its name, the path it is mounted at, its key, its port."""
+    if not isinstance(member, dict):
+        return ""
+    return next((f"{k}={member[k]}" for k in ("name", "mountPath", "key", "containerPort", "type") if k in member), "")

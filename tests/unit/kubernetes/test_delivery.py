@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -35,6 +37,20 @@ def test_compose_listens_on_this_machine_only_and_waits_for_health() -> None:
     assert named == set(COMPOSE["volumes"])
 
 
+def check_schema(name: str, file: Path) -> str:
+    """What the published schema `name` says against `file`; empty when it fits. The tool brings its schemas."""
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", f"vendor.{name}", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    return done.stdout + done.stderr if done.returncode else ""
+
+
+def test_compose_fits_the_compose_specification(tmp_path: Path) -> None:
+    assert check_schema("compose-spec", ROOT / "compose.yaml") == ""
+    wrong = tmp_path / "compose.yaml"
+    wrong.write_text((ROOT / "compose.yaml").read_text().replace("    healthcheck:", "    healthchek:", 1))
+    assert "healthchek" in check_schema("compose-spec", wrong)
+
+
 @pytest.mark.parametrize("image", ["core", "train", "quantize"])
 def test_dockerfiles_are_multi_stage_pinned_and_not_root(image: str) -> None:
     text = (ROOT / "components" / image / "Dockerfile").read_text()
@@ -60,6 +76,7 @@ def test_what_an_image_leaves_out_must_be_a_dependency() -> None:
 
 @pytest.mark.parametrize("file", sorted((ROOT / ".github/workflows").glob("*.yaml")), ids=lambda f: f.name)
 def test_workflows_are_pinned_and_least_privileged(file: Path) -> None:
+    assert check_schema("github-workflows", file) == ""
     workflow = yaml.safe_load(file.read_text())
     assert workflow["permissions"] == {"contents": "read"}
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from typing import Any
 
 from tests.manifest_rules.cluster import Cluster, Pod, matches
@@ -72,12 +73,26 @@ def test_a_canary_s_pods_have_the_same_ways() -> None:
     assert allows(policies, canary["predictor"], canary["transformer"], 8080, "ingress")
 
 
+def is_on_the_node(peer: dict[str, Any]) -> bool:
+    return ip_network(peer["ipBlock"]["cidr"]).is_link_local
+
+
+def test_every_pod_may_ask_for_names_in_the_cluster_and_on_its_node() -> None:
+    policy = Cluster(build_overlay("dev")).get("NetworkPolicy", "allow-dns")
+    assert policy and policy["spec"]["podSelector"] == {}
+    (rule,) = policy["spec"]["egress"]
+    assert {(port["port"], port["protocol"]) for port in rule["ports"]} == {(53, "UDP"), (53, "TCP")}
+    servers, local = rule["to"]
+    assert servers["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "kube-system"}
+    assert is_on_the_node(local) and ip_network(local["ipBlock"]["cidr"]).num_addresses == 1
+
+
 def test_nothing_but_loaders_and_steps_reaches_the_internet() -> None:
     cluster = Cluster(build_overlay("dev", "cpu"))
     open_to_world = {
         policy["metadata"]["name"]
         for policy in cluster.all("NetworkPolicy")
         for rule in policy["spec"].get("egress") or []
-        if "to" not in rule or any("ipBlock" in peer for peer in rule["to"])
+        if "to" not in rule or any("ipBlock" in peer and not is_on_the_node(peer) for peer in rule["to"])
     }
     assert open_to_world == {"predictor", "backup", "pipeline-steps", "generate-secrets"}
