@@ -6,6 +6,7 @@ import httpx
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.errors import InvalidArgument, Unsatisfiable
 
 pytestmark = pytest.mark.timeout(3000)
 
@@ -45,10 +46,8 @@ def try_operations(url, examples):
 
                 try:
                     ask()
-                except Exception as error:
-                    if type(error).__name__ in ("Unsatisfiable", "InvalidArgument", "NoExamples"):
-                        continue  # nothing to vary: an operation without parameters has no wrong request
-                    raise
+                except (Unsatisfiable, InvalidArgument):
+                    continue  # nothing to vary: an operation without parameters has no wrong request
     return tried
 
 
