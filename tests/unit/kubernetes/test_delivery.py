@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
+from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from components.requirements import list_requirements
 from tests.manifest_rules.cluster import Cluster
@@ -65,6 +69,49 @@ def test_dockerfiles_are_multi_stage_pinned_and_not_root(image: str) -> None:
             assert (ROOT / path).exists(), path
             ignored = (ROOT / ".dockerignore").read_text().splitlines()
             assert f"!{path.split('/')[0]}" in ignored, path
+
+
+def install_only(packages: list[str], folder: Path) -> None:
+    """A site-packages of links: `packages`, and what they need, from this environment."""
+    wanted, done = [Requirement(package) for package in packages], set()
+    while wanted:
+        asked = wanted.pop()
+        if (canonicalize_name(asked.name), *asked.extras) in done:
+            continue
+        done.add((canonicalize_name(asked.name), *asked.extras))
+        found = distribution(asked.name)
+        for text in found.requires or []:
+            needed = Requirement(text)
+            if any(needed.marker is None or needed.marker.evaluate({"extra": e}) for e in ("", *asked.extras)):
+                wanted.append(needed)
+        for top in {file.parts[0] for file in found.files or [] if file.parts[0] not in ("..", "__pycache__")}:
+            if not (folder / top).exists():
+                (folder / top).symlink_to(Path(str(found.locate_file(top))))
+
+
+def test_the_quantize_image_s_small_environment_is_enough_for_its_step(tmp_path: Path) -> None:
+    text = (ROOT / "components/quantize/Dockerfile").read_text()
+    listed = re.search(r"/opt/twin/bin/pip install -c constraints.txt (.*)$", text, re.M)
+    assert listed
+    (tmp_path / "site").mkdir()
+    install_only(listed[1].split(), tmp_path / "site")
+    sizes = {"model_type": "llama", "hidden_size": 64, "intermediate_size": 128}
+    (tmp_path / "config.json").write_text(json.dumps(sizes))
+    code = f"""
+import importlib.util
+from pathlib import Path
+import components.training.quantize_model, kfp.dsl.executor_main
+from llm_twin import artifacts, recipes, settings
+from llm_twin.training import quantize, samples
+quantize.check_group_size(Path({str(tmp_path)!r}), 64)
+print(importlib.util.find_spec("torch"))
+"""
+    path = ":".join(map(str, (tmp_path / "site", ROOT / "src", ROOT)))
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", code], capture_output=True, text=True, timeout=120,
+        env={"PYTHONPATH": path, "HOME": str(tmp_path), "PATH": "/usr/bin:/bin"},
+    )  # fmt: skip
+    assert (done.returncode, done.stdout.strip()) == (0, "None"), done.stderr
 
 
 def test_what_an_image_leaves_out_must_be_a_dependency() -> None:
