@@ -30,6 +30,7 @@ ANSI = re.compile(r"\x1b\[[0-9;]*m")
 BEGUN = re.compile(r"Executing task '([\w-]+)'")
 ENDED = re.compile(r"Task '([\w-]+)' finished with status (SUCCESS|FAILURE)")
 CACHED = re.compile(r"Task ([\w-]+) cache hit")
+PYTHON = re.compile(r"(?<![\w./-])python3(?![\w./-])")
 NAMED_ERROR = re.compile(r"^\s*(?:[\w.]*\.)?(\w*(?:Error|Exception|Interrupt|Exit))(?:: (.*))?$")
 
 
@@ -118,7 +119,7 @@ def run_local(
 
     log.parent.mkdir(parents=True, exist_ok=True)
     begun = time.monotonic()
-    with log.open("w", encoding="utf-8") as file, _ended_children(), _logging_at_info():
+    with log.open("w", encoding="utf-8") as file, _ended_children(), _logging_at_info(), _kept_arguments():
         reader = LogReader(file, listen)
         local.init(
             local.SubprocessRunner(use_venv=False),
@@ -149,6 +150,30 @@ def _explain(step: str, reader: LogReader, log: Path) -> StepFailed:
     failure = StepFailed(f"step {step} failed: {message}", f"{remedy}; {again}" if remedy else again)
     failure.exit_code = ours.exit_code if ours else 1
     return failure
+
+
+@contextlib.contextmanager
+def _kept_arguments() -> Iterator[None]:
+    """Keep a step's arguments as they are.
+
+    kfp.local puts the interpreter's path in for every "python3" in a step's command, its arguments included: a path
+    such as lib/python3.11/site-packages/... would arrive broken. Here only the word is replaced, and only in the
+    commands that stand before the step's code.
+    """
+    from kfp.local import subprocess_task_handler as handler
+
+    def replace(full_command: list[str], new_executable: str) -> list[str]:
+        starts = [n for n, part in enumerate(full_command) if '"$program_path/ephemeral_component.py"' in part]
+        code = starts[0] + 1 if starts else len(full_command)
+        named = [PYTHON.sub(lambda _: new_executable, part) for part in full_command[:code]]
+        return named + full_command[code:]
+
+    kept = handler.replace_python_executable
+    handler.replace_python_executable = replace
+    try:
+        yield
+    finally:
+        handler.replace_python_executable = kept
 
 
 @contextlib.contextmanager

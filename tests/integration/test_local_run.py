@@ -49,6 +49,13 @@ def test_a_step_that_made_the_same_again_stops_the_rerun_there(home, tmp_path) -
     assert other.outputs["Output"] == 4
 
 
+def test_a_path_that_names_an_interpreter_reaches_the_step_as_it_is(home, tmp_path) -> None:
+    file = tmp_path / "lib" / "python3.11" / "python3" / "world.txt"
+    file.parent.mkdir(parents=True)
+    file.write_text("abc python3")
+    assert tiny_pipeline.run(home, file).outputs["Output"] == len("abcpython")
+
+
 def test_a_failed_step_says_what_why_and_what_to_do_and_the_next_run_goes_on(home, tmp_path) -> None:
     file = tmp_path / "world.txt"
     file.write_text("fail")
