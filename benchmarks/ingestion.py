@@ -16,7 +16,7 @@ from pathlib import Path
 from llm_twin.documents import Document, stable_id
 from llm_twin.embedding import Encoder, load_encoder
 from llm_twin.embedding.loading import find_folder
-from llm_twin.errors import InputError
+from llm_twin.errors import InputError, ModelError
 from llm_twin.features.chunking import chunk_documents
 from llm_twin.features.cleaning import clean_documents
 from llm_twin.features.indexing import describe_layout
@@ -125,12 +125,14 @@ def time_call(work) -> float:  # type: ignore[no-untyped-def]
 
 def start_peer(python: str, documents: list[Document], recipe: FeaturesRecipe) -> subprocess.Popen[str] | None:
     """LlamaIndex in a process of its own, its model loaded and warm; None where it is not installed."""
-    probe = subprocess.run(
-        [python, "-c", "import llama_index.core, llama_index.embeddings.huggingface"], capture_output=True
-    )
+    # This folder must not be on the peer's path: it has a module `datasets`, which the peer's libraries import.
+    command, environment = [python, "-P"], {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    probe = subprocess.run([*command, "-c", "import llama_index.core"], env=environment, capture_output=True)
     if probe.returncode:
         return None
-    process = subprocess.Popen([python, str(PEER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*command, str(PEER)], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     assert process.stdin is not None and process.stdout is not None
     start = {
         "model": str(find_folder(recipe.embedder)),
@@ -139,7 +141,8 @@ def start_peer(python: str, documents: list[Document], recipe: FeaturesRecipe) -
     }
     process.stdin.write(json.dumps(start) + "\n")
     process.stdin.flush()
-    process.stdout.readline()
+    if not process.stdout.readline():
+        raise ModelError("LlamaIndex ended before it was ready", "see its error above")
     return process
 
 
