@@ -83,7 +83,7 @@ def tune(
     loaded = _load(str(recipe))
     with _open_index(loaded) as (index, encoder):
         found = fit(loaded.author.id, index, encoder, loaded.serving.retrieval, queries)
-    print(f"MRR@10 over {found.queries} queries:", end=" ")
+    print(f"nDCG@10 over {found.queries} queries:", end=" ")
     print(f"dense {found.dense:.3f}, before {found.before:.3f}, now {found.after:.3f}")
     changed = _changes(loaded.serving.retrieval, found.recipe)
     print("\n".join(f"  {name}: {value}" for name, value in changed.items()) or "  the settings stay as they are")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 Item = TypeVar("Item")
+Result = TypeVar("Result")
 DEPTH = 2
 _END = object()
 
@@ -26,3 +27,22 @@ def read_ahead(items: Iterable[Item], depth: int = DEPTH) -> Iterator[Item]:
                 yield item  # type: ignore[misc]  # _END is the only other thing that comes
         finally:
             thread.shutdown(wait=True, cancel_futures=True)
+
+
+def map_ahead(
+    work: Callable[[Item], Result], items: Iterable[Item], depth: int = DEPTH
+) -> Iterator[tuple[Item, Result]]:
+    """Each item with what `work` makes of it, in order; `depth` of them are worked on at once."""
+    with ThreadPoolExecutor(depth, "ahead") as threads:
+        waiting: deque[tuple[Item, Future[Result]]] = deque()
+        try:
+            for item in items:
+                waiting.append((item, threads.submit(work, item)))
+                if len(waiting) > depth:
+                    done, future = waiting.popleft()
+                    yield done, future.result()
+            while waiting:
+                done, future = waiting.popleft()
+                yield done, future.result()
+        finally:
+            threads.shutdown(wait=True, cancel_futures=True)

@@ -6,6 +6,7 @@ What is left out is counted by its reason, never lost in silence.
 from __future__ import annotations
 
 import re
+import tempfile
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -49,29 +50,34 @@ def clean_documents(
     """Clean documents and leave out what is short, in another language, or a duplicate.
 
     `name_of` gives an author's name by id: it is no personal data of others. Of duplicates the earliest published
-    is kept (the lowest id on a tie), so the result does not depend on order.
+    is kept (the lowest id on a tie), so the result does not depend on order. Until it is known which those are the
+    clean documents wait in a file without a name: memory does not grow with them.
     """
-    from llm_twin.features.duplicates import choose_kept
+    from llm_twin.features.duplicates import DuplicateTable
 
     tally = report if report is not None else CleaningReport()
-    cleaned: list[CleanDocument] = []
-    for document in documents:
-        tally.documents += 1
-        clean, reason = clean_document(document, recipe, name_of(document.author), tally)
-        if clean is None:
-            tally.reasons[reason] += 1
-            tally.dropped.append((document.url, reason, ""))
-        else:
-            cleaned.append(clean)
-    dropped = choose_kept(cleaned, recipe.near_duplicate_jaccard)
-    for clean in cleaned:
-        if clean.document_id in dropped:
-            reason, kept_url = dropped[clean.document_id]
-            tally.reasons[reason] += 1
-            tally.dropped.append((clean.url, reason, kept_url))
-        else:
-            tally.kept += 1
-            yield clean
+    table = DuplicateTable(recipe.near_duplicate_jaccard)
+    with tempfile.TemporaryFile("w+", encoding="utf-8", newline="\n", prefix="twin-cleaned-") as spool:
+        for document in documents:
+            tally.documents += 1
+            clean, reason = clean_document(document, recipe, name_of(document.author), tally)
+            if clean is None:
+                tally.reasons[reason] += 1
+                tally.dropped.append((document.url, reason, ""))
+            else:
+                table.put(clean)
+                spool.write(clean.model_dump_json() + "\n")
+        dropped = table.choose_dropped()
+        spool.seek(0)
+        for line in spool:
+            clean = CleanDocument.model_validate_json(line)
+            if clean.document_id in dropped:
+                reason, kept_url = dropped[clean.document_id]
+                tally.reasons[reason] += 1
+                tally.dropped.append((clean.url, reason, kept_url))
+            else:
+                tally.kept += 1
+                yield clean
 
 
 def clean_snapshot(

@@ -7,7 +7,6 @@ from itertools import groupby
 
 from llm_twin.documents import CleanDocument
 from llm_twin.embedding import Encoder
-from llm_twin.features.ahead import read_ahead
 from llm_twin.features.chunking import chunk_documents
 from llm_twin.features.vectors import embed_chunks
 from llm_twin.recipes import FeaturesRecipe
@@ -27,7 +26,7 @@ def write_documents(
     """Chunk, embed and write documents, each in the place of what the collection holds of it.
 
     `present` are the ids of documents that may be there already. Returns how many documents and chunks were written.
-    Three threads pass windows on: what cuts, what waits for the encoder, and this one, which writes.
+    What cuts, what waits for the encoder and this thread, which writes, pass windows on.
     """
     written = chunks = 0
     batch: list[tuple[str, list[Entry]]] = []
@@ -46,7 +45,7 @@ def write_documents(
 
 def _embed_whole(documents: Iterable[CleanDocument], encoder: Encoder, recipe: FeaturesRecipe) -> Iterator[list[Entry]]:
     """All entries of one document after the other."""
-    windows = read_ahead(embed_chunks(chunk_documents(documents, recipe, encoder), encoder, recipe))
+    windows = embed_chunks(chunk_documents(documents, recipe, encoder), encoder, recipe)
     entries = (Entry(*row) for window in windows for row in zip(*window, strict=True))
     for _, own in groupby(entries, key=lambda entry: entry.chunk.document_id):
         yield list(own)

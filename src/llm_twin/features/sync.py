@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from llm_twin.documents import CleanDocument, Document
@@ -68,58 +68,66 @@ class Synchroniser:
         for one in set(self._seen) - set(states):
             self._table.remove(one)
             self._sources.pop(one, None)
-        first = not self._seen
-        clean = []
-        for document in track(self._read(changed, first), "reading documents", len(changed)):
-            cleaned, _ = clean_document(document, self.recipe, self.author_name)
-            self._table.remove(document.document_id)
-            self._sources.pop(document.document_id, None)
-            if cleaned is not None:
-                self._sources[document.document_id] = f"{cleaned.revision_id}-{cleaned.metadata['source']}"
-                if first:
-                    clean.append(cleaned)
-                else:
-                    self._table.put(cleaned)
-        if first:
-            self._table.fill(clean)
+        everything = not self._seen
         self._seen = states
-        return self._write({one.document_id: one for one in clean})
-
-    def _read(self, ids: list[str], everything: bool) -> Iterable[Document]:
-        if everything:
-            return self.warehouse.current_documents(self.author)
-        return self.warehouse.read_documents(ids)
-
-    def _write(self, at_hand: dict[str, CleanDocument]) -> SyncReport:
+        written: dict[str, str] = {}
+        first = self._write(self._clean_differing(changed, everything, written))
         dropped = self._table.choose_dropped()
         wanted = {one: source for one, source in self._sources.items() if one not in dropped}
-        done = SyncReport(documents=len(wanted))
-        differing = [one for one, source in wanted.items() if self._present.get(one) != source or one in self._stale]
-        done.written, done.chunks_written = write_documents(
-            self._read_clean(differing, at_hand),
-            self.index,
-            self.collection,
-            self.encoder,
-            self.recipe,
-            self._present.keys() | self._stale,
-        )
-        gone = (set(self._present) | self._stale) - set(wanted)
+        held = self._present | written
+        half = self._stale - written.keys()
+        missing = [one for one, source in wanted.items() if held.get(one) != source or one in half]
+        second = self._write(self._read_clean(missing))  # what was left out for another that is now left out itself
+        gone = (held.keys() | self._stale) - wanted.keys()
         if gone:
             self.index.delete_documents(self.collection, sorted(gone))
-        done.deleted = len(gone)
-        self._present = wanted
-        self._stale = set()
+        in_vain = sum(one in written and one not in self._present for one in gone)
+        self._present, self._stale = wanted, set()
         self.index.promote(self.author, self.collection)
-        return done
+        return SyncReport(
+            documents=len(wanted),
+            written=first[0] + second[0] - in_vain,
+            chunks_written=first[1] + second[1],
+            deleted=len(gone) - in_vain,
+        )
 
-    def _read_clean(self, ids: Sequence[str], at_hand: Mapping[str, CleanDocument]) -> Iterator[CleanDocument]:
-        """Clean documents in the order of `ids`, those not at hand read from the warehouse some at a time."""
-        for start in track(range(0, len(ids), BATCH_DOCUMENTS), "indexing batches of documents"):
-            some = ids[start : start + BATCH_DOCUMENTS]
-            read = self.warehouse.read_documents([one for one in some if one not in at_hand])
-            cleaned = (clean_document(document, self.recipe, self.author_name)[0] for document in read)
-            known = {one.document_id: one for one in cleaned if one is not None}
-            yield from (document for one in some if (document := at_hand.get(one) or known.get(one)) is not None)
+    def _clean_differing(
+        self, changed: Sequence[str], everything: bool, written: dict[str, str]
+    ) -> Iterator[CleanDocument]:
+        """Changed documents one by one, clean: those that the index does not hold so, and that no older one is like.
+
+        A document that a later one turns out to be older than is written all the same, and deleted in the end: so
+        none need be held back. `written` gets each one's source.
+        """
+        for document in track(self._read(changed, everything), "indexing documents", len(changed)):
+            self._table.remove(document.document_id)
+            self._sources.pop(document.document_id, None)
+            clean, _ = clean_document(document, self.recipe, self.author_name)
+            if clean is None:
+                continue
+            self._table.put(clean)
+            source = self._sources[clean.document_id] = f"{clean.revision_id}-{clean.metadata['source']}"
+            held = clean.document_id not in self._stale and self._present.get(clean.document_id) == source
+            if not held and not self._table.has_older(clean.document_id):
+                written[clean.document_id] = source
+                yield clean
+
+    def _read(self, ids: Sequence[str], everything: bool) -> Iterable[Document]:
+        """The warehouse's documents, some at a time."""
+        if everything:
+            return self.warehouse.current_documents(self.author)
+        batches = (ids[start : start + BATCH_DOCUMENTS] for start in range(0, len(ids), BATCH_DOCUMENTS))
+        return (document for batch in batches for document in self.warehouse.read_documents(batch))
+
+    def _read_clean(self, ids: Sequence[str]) -> Iterator[CleanDocument]:
+        cleaned = (clean_document(document, self.recipe, self.author_name)[0] for document in self._read(ids, False))
+        return (clean for clean in cleaned if clean is not None)
+
+    def _write(self, documents: Iterator[CleanDocument]) -> tuple[int, int]:
+        """How many documents and chunks were written."""
+        return write_documents(
+            documents, self.index, self.collection, self.encoder, self.recipe, self._present.keys() | self._stale
+        )
 
     def digest(self) -> str:
         """Names the index's content."""

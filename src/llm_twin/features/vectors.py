@@ -13,7 +13,7 @@ import numpy as np
 from llm_twin.documents import Chunk
 from llm_twin.embedding import Encoder
 from llm_twin.errors import InputError, QualityError
-from llm_twin.features.ahead import read_ahead
+from llm_twin.features.ahead import map_ahead, read_ahead
 from llm_twin.features.sparse import weigh_document
 from llm_twin.progress import track
 from llm_twin.recipes import FeaturesRecipe
@@ -23,6 +23,7 @@ WINDOW_CHUNKS = 1024  # embedded at once: enough to sort by length, little enoug
 COLLAPSED_COSINE = 0.999
 MIN_CHUNKS_TO_JUDGE = 20
 Sparse = tuple[list[int], list[float]]  # indices, weights
+Window = tuple[list[Chunk], list[str], list[Sparse]]  # chunks, what is embedded of them, term weights
 FILES = ("dense", "ends", "indices", "values")
 
 
@@ -45,15 +46,19 @@ def embed_chunks(
 ) -> Iterator[tuple[list[Chunk], np.ndarray, list[Sparse]]]:
     """Windows of chunks with their dense vectors (n × dimension, unit length) and sparse ones, in order.
 
-    The next window is cut and its terms weighed while one is embedded. Raises QualityError for collapsed vectors.
+    The next windows are cut and their terms weighed while one is embedded, and the encoder has two at a time, so that
+    no core waits for the end of a window. Raises QualityError for collapsed vectors.
     """
-    for window, texts, sparse in read_ahead(_prepare_windows(chunks, recipe.context)):
-        dense = encoder.encode(texts, owners=[chunk.document_id for chunk in window])
+
+    def encode(window: Window) -> np.ndarray:
+        return encoder.encode(window[1], owners=[chunk.document_id for chunk in window[0]])
+
+    for (window, _, sparse), dense in map_ahead(encode, read_ahead(_prepare_windows(chunks, recipe.context))):
         check_vectors(dense)
         yield window, dense, sparse
 
 
-def _prepare_windows(chunks: Iterable[Chunk], context: str) -> Iterator[tuple[list[Chunk], list[str], list[Sparse]]]:
+def _prepare_windows(chunks: Iterable[Chunk], context: str) -> Iterator[Window]:
     """Windows that double up to WINDOW_CHUNKS, so that the encoder need not wait long for the first."""
     stream = iter(chunks)
     size = FIRST_WINDOW_CHUNKS

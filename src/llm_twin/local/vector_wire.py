@@ -118,7 +118,7 @@ def _condition(body: dict[str, Any]) -> Any:
     if "key" in body:
         return _field_condition(body)
     if "has_id" in body:
-        return edge.HasIdCondition(body["has_id"])
+        return edge.HasIdCondition(set(body["has_id"]))
     if "is_empty" in body:
         return edge.IsEmptyCondition(body["is_empty"]["key"])
     if "is_null" in body:

@@ -1,6 +1,9 @@
-"""Known-item queries made from a corpus itself: a document's title, or a sentence of it, that is to find the rest.
+"""Known-item queries made from a corpus itself: a sentence of a document, that is to find the rest of the document.
 
-The queries carry no judgement by anyone: settings can be fitted to them without looking at a test collection.
+The chunk that the sentence stands in is hidden from the search, as a real question stands nowhere in the corpus; so
+words that the two share by being the same text are no help, and what is to be found has several places, as the
+answer to a question about a subject has. No query carries a judgement by anyone: settings can be fitted to them
+without looking at a test collection.
 """
 
 from __future__ import annotations
@@ -18,18 +21,15 @@ SENTENCE_WORDS = range(6, 31)
 
 @dataclass(frozen=True)
 class KnownItem:
-    """A query, the document that it is to find, and the chunk that it was taken from, which does not count."""
+    """A query, the chunk that it was taken from, which is to be hidden, and the document's others, to be found."""
 
     query: str
-    document_id: str
     source_chunk: str
+    answers: frozenset[str]
 
 
 def make_known_items(chunks: Iterable[Chunk], count: int, seed: int = 20) -> list[KnownItem]:
-    """At most `count` queries, one a document of two chunks or more: a sentence of one chunk, to find another.
-
-    The chunk that the sentence stands in is left out of what is found, so a match of the very words is no help.
-    """
+    """At most `count` queries, one a document of two chunks or more."""
     generator = random.Random(seed)
     by_document: dict[str, list[Chunk]] = defaultdict(list)
     for chunk in chunks:
@@ -42,6 +42,8 @@ def make_known_items(chunks: Iterable[Chunk], count: int, seed: int = 20) -> lis
         chunk = generator.choice(own)
         sentences = [one.text for one in split_sentences(chunk.text) if len(one.text.split()) in SENTENCE_WORDS]
         if sentences:
-            items.append(KnownItem(" ".join(generator.choice(sentences).split()), document_id, chunk.chunk_id))
+            query = " ".join(generator.choice(sentences).split())
+            answers = frozenset(one.chunk_id for one in own) - {chunk.chunk_id}
+            items.append(KnownItem(query, chunk.chunk_id, answers))
     generator.shuffle(items)
     return items[:count]

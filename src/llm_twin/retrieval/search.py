@@ -7,7 +7,7 @@ rerank → diversity → compression. Each step can be switched in the recipe an
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,6 +40,7 @@ class _Search:
     recipe: RetrievalRecipe
     filters: dict[str, Any]
     tracer: Tracer
+    hidden: Sequence[str] = ()
     vector: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))  # of the question itself
     terms: dict[str, float] = field(default_factory=dict)
 
@@ -50,7 +51,7 @@ class _Search:
             asks.append(Ask(self.recipe.candidates, dense=vector))
         if self.recipe.fusion != "dense":
             asks.append(Ask(self.recipe.candidates, sparse=weigh_query(terms)))
-        found = self.index.rank(self.author, asks, self.filters, self.encoder.fingerprint)
+        found = self.index.rank(self.author, asks, self.filters, self.encoder.fingerprint, self.hidden)
         if self.recipe.fusion == "sparse":
             return {}, found[0]
         return found[0], found[1] if len(found) > 1 else {}
@@ -64,14 +65,15 @@ def search(
     recipe: RetrievalRecipe,
     filters: Mapping[str, Any] | None = None,
     llm: LlmClient | None = None,
+    hidden: Sequence[str] = (),
 ) -> SearchResult:
-    """The author's chunks that bear on `query`, best first, at most `recipe.top_k`.
+    """The author's chunks that bear on `query`, best first, at most `recipe.top_k`; not those with ids `hidden`.
 
     Raises InputError for a query that is empty, too long or holds control characters, and for an unknown filter;
     StoreError if the index is missing, cannot be reached, or was made with another model.
     """
     tracer = Tracer()
-    work = _Search(check_query(query), author, index, encoder, recipe, dict(filters or {}), tracer)
+    work = _Search(check_query(query), author, index, encoder, recipe, dict(filters or {}), tracer, hidden)
     found_filters = _find_filters(work, llm)
     _encode(work, llm)
     for attempt in range(1, ATTEMPTS + 1):

@@ -1,13 +1,14 @@
 """Fit retrieval's settings to a corpus by known-item queries, with cross-validation.
 
-One setting after the other is tried at a few values (coordinate descent); a change is kept only where it gains on
-the held-out folds, and the result is never one that finds less than plain dense search does.
+One setting after the other is tried at a few values (coordinate descent, until a round changes nothing); a change is
+kept only where it gains on the held-out folds, and the result never finds less than plain dense search does.
 """
 
 from __future__ import annotations
 
+import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,25 +20,27 @@ from llm_twin.retrieval.known_items import KnownItem, make_known_items
 from llm_twin.retrieval.search import search
 from llm_twin.stores.vectors import VectorIndex
 
-DEPTH = 10  # of the reciprocal rank
+DEPTH = 10
 FOLDS = 5
 MIN_QUERIES = 20
 MIN_GAIN = 0.002
+MAX_ROUNDS = 3
 DENSE = {"fusion": "dense", "feedback": False, "neighbour_weight": 0.0, "deduplicate": False}
 GRID: dict[str, list[Any]] = {
     "fusion": ["weighted", "rrf"],
     "alpha": [0.3, 0.4, 0.5, 0.6, 0.7],
     "feedback": [True, False],
-    "sparse_feedback_weight": [0.3, 0.5],
-    "dense_feedback_weight": [0.3, 0.5],
-    "neighbour_weight": [0.0, 0.1, 0.2],
-    "candidates": [50, 100],
+    "dense_feedback_weight": [0.3, 0.5, 0.7],
+    "dense_feedback_chunks": [3, 5, 10],
+    "sparse_feedback_weight": [0.3, 0.5, 0.7],
+    "sparse_feedback_terms": [10, 20, 40],
+    "neighbour_weight": [0.0, 0.1, 0.2, 0.3],
 }
 
 
 @dataclass(frozen=True)
 class Tuned:
-    """What tuning found: the settings, and MRR@10 of dense search, of the settings before and after, held out."""
+    """What tuning found: the settings, and nDCG@10 of dense search, of the settings before and after."""
 
     recipe: RetrievalRecipe
     queries: int
@@ -57,44 +60,54 @@ def tune(
             f"{len(items)} queries could be made of {author}'s documents; tuning needs {MIN_QUERIES}",
             "collect more documents of two chunks or more, or keep the defaults",
         )
+    return fit(lambda candidate: measure_gains(items, author, index, encoder, candidate), recipe)
+
+
+def fit(measure: Callable[[RetrievalRecipe], list[float]], recipe: RetrievalRecipe) -> Tuned:
+    """The settings that `measure` (a value of 0…1 for each query, always in the same order) says are best."""
     measured: dict[str, list[float]] = {}
 
-    def ranks(candidate: RetrievalRecipe) -> list[float]:
+    def values(candidate: RetrievalRecipe) -> list[float]:
         key = candidate.model_dump_json()
         if key not in measured:
-            measured[key] = measure_ranks(items, author, index, encoder, candidate)
+            measured[key] = measure(candidate)
         return measured[key]
 
     tried: list[tuple[str, float]] = []
     best = recipe
-    steps = [(name, value) for name, values in GRID.items() for value in values]
-    for name, value in track(steps, "settings", len(steps)):
-        candidate = best.model_copy(update={name: value})
-        if candidate == best:
-            continue
-        gain = held_out_gain(ranks(best), ranks(candidate))
-        tried.append((f"{name}={value}", statistics.fmean(ranks(candidate))))
-        if gain > MIN_GAIN:
-            best = candidate
+    steps = [(name, value) for name, choices in GRID.items() for value in choices]
+    for number in range(MAX_ROUNDS):
+        begun = best
+        for name, value in track(steps, f"settings, round {number + 1}", len(steps)):
+            candidate = best.model_copy(update={name: value})
+            if candidate == best or (name.endswith(_OF_FEEDBACK) and not best.feedback):
+                continue
+            gain = held_out_gain(values(best), values(candidate))
+            tried.append((f"{name}={value}", statistics.fmean(values(candidate))))
+            if gain > MIN_GAIN:
+                best = candidate
+        if best == begun:
+            break
     dense = recipe.model_copy(update=DENSE)
-    if statistics.fmean(ranks(best)) < statistics.fmean(ranks(dense)):
+    if statistics.fmean(values(best)) < statistics.fmean(values(dense)):
         best = dense
-    first, before, after = (statistics.fmean(ranks(one)) for one in (dense, recipe, best))
-    return Tuned(best, len(items), first, before, after, tried)
+    first, before, after = (statistics.fmean(values(one)) for one in (dense, recipe, best))
+    return Tuned(best, len(values(best)), first, before, after, tried)
 
 
-def measure_ranks(
+_OF_FEEDBACK = ("_feedback_weight", "_feedback_chunks", "_feedback_terms")
+
+
+def measure_gains(
     items: Sequence[KnownItem], author: str, index: VectorIndex, encoder: Encoder, recipe: RetrievalRecipe
 ) -> list[float]:
-    """Reciprocal rank of each item's document within ten documents, its source chunk left out; 0 beyond."""
-    deep = recipe.model_copy(update={"top_k": min(max(recipe.pool, 30), 100), "self_query": "none"})
+    """nDCG@10 of each item: its answers found, its own chunk hidden."""
+    asked = recipe.model_copy(update={"top_k": DEPTH, "self_query": "none", "compress": False})
     found = []
     for item in items:
-        hits = search(item.query, author, index, encoder, deep).hits
-        documents = list(
-            dict.fromkeys(hit.chunk.document_id for hit in hits if hit.chunk.chunk_id != item.source_chunk)
-        )[:DEPTH]
-        found.append(1 / (documents.index(item.document_id) + 1) if item.document_id in documents else 0.0)
+        hits = search(item.query, author, index, encoder, asked, hidden=[item.source_chunk]).hits
+        gain = sum(1 / math.log2(at + 2) for at, hit in enumerate(hits) if hit.chunk.chunk_id in item.answers)
+        found.append(gain / sum(1 / math.log2(at + 2) for at in range(min(DEPTH, len(item.answers)))))
     return found
 
 

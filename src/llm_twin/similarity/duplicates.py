@@ -141,6 +141,11 @@ def _sketch(shingles: np.ndarray, edges: np.ndarray, which: np.ndarray, seed: in
     return sketches
 
 
+def sketch_text(shingles: np.ndarray, seed: int = 20) -> np.ndarray:
+    """MinHash sketch (PERMUTATIONS, uint32) of one text's shingles (uint64)."""
+    return _sketch(shingles, np.array([0, len(shingles)]), np.array([0]), seed)[0]
+
+
 def _propose(sketches: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Rows that share a band: first and second (int64, first < second), each pair once."""
     count = len(sketches)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -27,13 +27,16 @@ FIELDS = (*KEYWORDS, *DATES)
 Filters = Mapping[str, Any]
 
 
-def build_filter(filters: Filters | None) -> models.Filter | None:
-    """Qdrant's filter. Raises InputError that names an unknown field or a value that does not fit."""
-    if not filters:
+def build_filter(filters: Filters | None, hidden: Sequence[str] = ()) -> models.Filter | None:
+    """Qdrant's filter; chunks with the ids `hidden` are passed over.
+
+    Raises InputError that names an unknown field or a value that does not fit.
+    """
+    if not filters and not hidden:
         return None
     must: list[Any] = []
     bounds: dict[str, datetime] = {}
-    for name, value in filters.items():
+    for name, value in (filters or {}).items():
         if name in KEYWORDS:
             values = value if isinstance(value, list | tuple | set) else [value]
             if not values or not all(isinstance(one, str) and one for one in values):
@@ -47,7 +50,7 @@ def build_filter(filters: Filters | None) -> models.Filter | None:
             raise InputError(f"unknown filter field {name!r}", hint)
     if bounds:
         must.append(models.FieldCondition(key="published", range=models.DatetimeRange(**bounds)))
-    return models.Filter(must=must)
+    return models.Filter(must=must, must_not=[models.HasIdCondition(has_id=list(hidden))] if hidden else None)
 
 
 def _date(name: str, value: Any) -> datetime:

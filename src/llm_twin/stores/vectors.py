@@ -277,10 +277,15 @@ class VectorIndex:
         ]
 
     def rank(
-        self, author: str, queries: Sequence[Ask], filters: Filters | None = None, fingerprint: str | None = None
+        self,
+        author: str,
+        queries: Sequence[Ask],
+        filters: Filters | None = None,
+        fingerprint: str | None = None,
+        hidden: Sequence[str] = (),
     ) -> list[dict[str, float]]:
-        """As `ask`, but only chunk id → score, best first: a tenth of the bytes."""
-        answers = self._query(author, queries, filters, fingerprint, with_payload=False)
+        """As `ask`, but only chunk id → score, best first: a tenth of the bytes. Chunks `hidden` are passed over."""
+        answers = self._query(author, queries, filters, fingerprint, with_payload=False, hidden=hidden)
         return [{str(point.id): point.score for point in points} for points in answers]
 
     def read_chunks(self, author: str, chunk_ids: Sequence[str]) -> dict[str, Found]:
@@ -300,8 +305,9 @@ class VectorIndex:
         filters: Filters | None,
         fingerprint: str | None,
         with_payload: bool,
+        hidden: Sequence[str] = (),
     ) -> list[list[Any]]:
-        chosen = build_filter(filters)
+        chosen = build_filter(filters, hidden)
         requests = [to_request(query, chosen, with_payload) for query in queries]
         for attempt in (1, 2):
             name, metadata = self._resolve(author)

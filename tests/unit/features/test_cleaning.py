@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from llm_twin.documents import Document, stable_id
+from llm_twin.documents import CleanDocument, Document, stable_id
 from llm_twin.features.cleaning import CleaningReport, clean_documents, normalise_text, repair_encoding
-from llm_twin.features.duplicates import DuplicateTable, choose_kept
+from llm_twin.features.duplicates import DuplicateTable
 from llm_twin.features.metadata import describe_text, find_topics
 from llm_twin.features.report import render_report
 from llm_twin.recipes import FeaturesRecipe
@@ -64,7 +64,7 @@ def test_kept_duplicates_do_not_depend_on_order() -> None:
         assert {one.url for one in clean_documents(documents, recipe)} == expected
 
 
-def test_table_kept_up_one_by_one_chooses_as_a_table_filled_at_once() -> None:
+def test_table_kept_up_one_by_one_chooses_as_comparing_all_pairs_does() -> None:
     generator = random.Random(5)
     documents = []
     for at in range(30):
@@ -75,7 +75,27 @@ def test_table_kept_up_one_by_one_chooses_as_a_table_filled_at_once() -> None:
     table = DuplicateTable(0.5)
     for one in [*clean[10:], *clean]:
         table.put(one)
-    assert set(table.choose_dropped()) == set(choose_kept(clean, 0.5))
+    assert set(table.choose_dropped()) == drop_by_all_pairs(clean, 0.5)
+    table.remove("copy-0")
+    assert set(table.choose_dropped()) == drop_by_all_pairs([one for one in clean if one.document_id != "copy-0"], 0.5)
+
+
+def drop_by_all_pairs(documents: list[CleanDocument], min_jaccard: float) -> set[str]:
+    """By definition: from the earliest on, a document stays unless it is like one that stays."""
+
+    def pairs(one: CleanDocument) -> set[tuple[str, str]]:
+        words = one.retrieval_text.lower().replace(".", "").split()
+        return set(zip(words, words[1:], strict=False))
+
+    stay: list[CleanDocument] = []
+    dropped = set()
+    for one in sorted(documents, key=lambda one: (one.published, one.document_id)):
+        alike = [len(pairs(one) & pairs(other)) / len(pairs(one) | pairs(other)) for other in stay]
+        if max(alike, default=0) >= min_jaccard:
+            dropped.add(one.document_id)
+        else:
+            stay.append(one)
+    return dropped
 
 
 def test_zero_jaccard_keeps_near_duplicates_but_not_equal_ones() -> None:

@@ -164,8 +164,10 @@ def test_known_items_leave_out_their_source() -> None:
         for at in range(2 if document != "three" else 1)
     ]
     items = make_known_items(chunks, 10)
-    assert {item.document_id for item in items} == {"one", "two"}
-    assert all(item.source_chunk.startswith(item.document_id) and item.query in text for item in items)
+    assert {item.source_chunk.split("-")[0] for item in items} == {"one", "two"}
+    assert all(item.query in text for item in items)
+    for item in items:
+        assert {item.source_chunk, *item.answers} == {f"{item.source_chunk.split('-')[0]}-{at}" for at in range(2)}
     assert make_known_items(chunks, 10) == items
 
 
