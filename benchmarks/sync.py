@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 from benchmarks.ingestion import serve
 from benchmarks.serving_retrieval import WORDS
@@ -58,11 +59,20 @@ def run(args: argparse.Namespace) -> dict[str, float | int | str]:
                 for number in range(args.documents):
                     put(warehouse, number, changed=0)
                 synchroniser = Synchroniser(warehouse, index, encoder, recipe, AUTHOR)
-                encoder.embed = lambda texts: numbers.normal(size=(len(texts), encoder.dimension)).astype(np.float32)
+                memory: list[float] = []
+
+                def draw(texts: list[str]) -> np.ndarray:
+                    memory.append(psutil.Process().memory_info().rss / 2**20)
+                    return numbers.normal(size=(len(texts), encoder.dimension)).astype(np.float32)
+
+                encoder.embed = draw
                 begun = time.perf_counter()
                 synchroniser.look()
                 first = time.perf_counter() - begun
                 encoder.embed = embed
+                half = len(memory) // 2
+                early, late = max(memory[:half]), max(memory[half:])
+                print(f"memory of this process: {early:.0f} MB in the first half of it, {late:.0f} in the second")
                 chunks = index.count(AUTHOR)
                 print(f"{args.documents:,} documents, {chunks:,} chunks: first look {first:.1f} s without embedding")
                 seconds, embedded = [], []
@@ -83,6 +93,9 @@ def run(args: argparse.Namespace) -> dict[str, float | int | str]:
         "change_seconds": round(statistics.median(seconds), 3),
         "worst_change_seconds": round(max(seconds), 3),
         "chunks_embedded": max(embedded),
+        "first_look_seconds": round(first, 1),
+        "first_half_peak_mb": round(early),
+        "second_half_peak_mb": round(late),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -134,6 +135,43 @@ def test_vectors_that_do_not_fit_the_chunks_are_refused(tmp_path: Path, encoder:
         VectorFiles(tmp_path)
     with pytest.raises(StoreError, match="no index of four"):
         search("anything", "four", index, encoder, RetrievalRecipe())
+
+
+@pytest.mark.parametrize(
+    ("query", "filters", "message"),
+    [
+        ("", {}, "the query is empty"),
+        (" \n\t ", {}, "the query is empty"),
+        ("tide " * 20_000, {}, r"has 99,999 characters; at most 10,000"),
+        ("tide\x00clock", {}, "control characters"),
+        ("tide\x1b[31mclock", {}, "control characters"),
+        ("tide", {"platfrom": "site"}, "unknown filter field 'platfrom'"),
+        ("tide", {"kind": 3}, "filter kind: 3 is not a text"),
+        ("tide", {"published_after": "soon"}, "'soon' is not a date"),
+    ],
+)
+def test_bad_questions_are_refused_with_a_remedy(
+    tmp_path: Path, encoder: Encoder, index: VectorIndex, query: str, filters: dict, message: str
+) -> None:
+    build(tmp_path, list(SUBJECTS), encoder, index, "three")
+    with pytest.raises(InputError, match=message) as raised:
+        search(query, "three", index, encoder, RetrievalRecipe(), filters)
+    assert raised.value.remedy
+
+
+def test_a_collection_of_another_model_is_refused(tmp_path: Path, encoder: Encoder, index: VectorIndex) -> None:
+    build(tmp_path, list(SUBJECTS), encoder, index, "three")
+    other = replace(encoder, fingerprint="another-model")
+    with pytest.raises(StoreError, match=r"made with another embedding model .*asked with another-model") as raised:
+        search("the sea", "three", index, other, RetrievalRecipe())
+    assert "model of the index" in raised.value.remedy
+
+
+def test_a_hidden_chunk_is_passed_over(tmp_path: Path, encoder: Encoder, index: VectorIndex) -> None:
+    build(tmp_path, list(SUBJECTS), encoder, index, "three")
+    first = search("the oven browns the crust", "three", index, encoder, RetrievalRecipe()).hits[0].chunk.chunk_id
+    others = search("the oven browns the crust", "three", index, encoder, RetrievalRecipe(), hidden=[first]).hits
+    assert others and first not in {hit.chunk.chunk_id for hit in others}
 
 
 def test_tuning_needs_documents(tmp_path: Path, encoder: Encoder, index: VectorIndex) -> None:

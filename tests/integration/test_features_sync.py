@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import queue
 import random
 import signal
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,8 +21,8 @@ from llm_twin.embedding import Encoder, load_encoder
 from llm_twin.features.chunking import chunk_documents
 from llm_twin.features.cleaning import clean_documents
 from llm_twin.features.forgetting import forget_documents, forget_entries
-from llm_twin.features.indexing import index_folder
-from llm_twin.features.sync import Synchroniser, sync_author
+from llm_twin.features.indexing import SyncReport, index_folder
+from llm_twin.features.sync import Synchroniser, follow_author, sync_author
 from llm_twin.features.vectors import write_vectors
 from llm_twin.local.services import free_port, start_process, stop_process, wait_for_port
 from llm_twin.recipes import FeaturesRecipe, RetrievalRecipe
@@ -230,6 +232,50 @@ def test_a_follower_goes_on_after_a_document_was_forgotten(
         put(warehouse, make_document(author, "d1", revision=1))
         assert follower.look().written == 1
         assert indexed_chunks(other, author) == expected_chunks(warehouse, author)
+
+
+def test_a_follower_and_a_batch_converge(
+    warehouse: Warehouse, warehouse_url: str, vectors: VectorProcess, encoder: Encoder, author: str
+) -> None:
+    """New, changed, duplicate and vanished documents, each while the follower stands; then the same in one batch."""
+    put(warehouse, *(make_document(author, f"d{at}") for at in range(6)))
+    looks: queue.Queue[SyncReport] = queue.Queue()
+    stop = threading.Event()
+
+    def follow() -> None:
+        with Warehouse.connect(warehouse_url, "sync") as own, VectorIndex.connect(vectors.url) as index:
+            follow_author(own, index, encoder, RECIPE, author, lambda done, _: looks.put(done), stop.is_set, 0.1)
+
+    thread = threading.Thread(target=follow, daemon=True)
+    thread.start()
+    with VectorIndex.connect(vectors.url) as index:
+        assert looks.get(timeout=60).documents == 6
+        older = make_document(author, "d0").model_copy(update={"published": datetime(2020, 1, 1, tzinfo=UTC)})
+        changes: list[Callable[[], object]] = [
+            lambda: put(warehouse, make_document(author, "d6")),
+            lambda: put(warehouse, make_document(author, "d1", revision=1, paragraphs=6)),
+            lambda: put(warehouse, older.model_copy(update=identity(author, "older"))),  # d0 is now its copy
+            lambda: warehouse.bury(author, make_document(author, "d2").document_id, "gone"),
+            lambda: warehouse.bury(author, stable_id(author, f"https://example.org/{author}/older"), "gone"),
+        ]
+        for change in changes:
+            change()
+            expected = expected_chunks(warehouse, author)
+            while indexed_chunks(index, author) != expected:  # a look may come between the change's own writes
+                looks.get(timeout=60)
+        stop.set()
+        thread.join(60)
+        assert not thread.is_alive()
+        collection = index.current_collection(author)
+        assert collection is not None
+        followed = index.digest(collection)
+        index.drop_author(author)
+        assert sync_author(warehouse, index, encoder, RECIPE, author).digest == followed
+
+
+def identity(author: str, name: str) -> dict[str, str]:
+    url = f"https://example.org/{author}/{name}"
+    return {"url": url, "document_id": stable_id(author, url)}
 
 
 def test_forgotten_documents_leave_no_bytes(
