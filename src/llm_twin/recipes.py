@@ -73,7 +73,10 @@ class FeaturesRecipe(Section):
     languages: list[str] = Field(default=[], description="ISO 639-1 codes to keep; empty keeps all")
     mask_pii: bool = Field(default=True, description="mask personal data of others in the retrieval view")
     near_duplicate_jaccard: float = Field(default=0.8, ge=0, le=1, description="0 keeps near duplicates")
-    metadata: list[Literal["sizes", "readability", "topics"]] = ["sizes", "readability", "topics"]
+    metadata: list[Literal["sizes", "readability", "topics", "sentiment", "entities"]] = Field(
+        default=["sizes", "readability", "topics"], description="what is told of each document; entities need spaCy"
+    )
+    entity_pipeline: str = Field(default="en_core_web_sm", description="a spaCy pipeline's name or folder")
     chunker: Literal["structure", "sentences", "tokens", "sliding", "semantic"] = "structure"
     max_tokens: int = Field(default=240, ge=16, le=8192, description="of a chunk; MiniLM sees 256")
     overlap_tokens: int = Field(default=0, ge=0)

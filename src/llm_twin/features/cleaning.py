@@ -120,7 +120,7 @@ def clean_document(
         language=language,
         text=repaired,
         retrieval_text=retrieval,
-        metadata=_describe(document, repaired, recipe),
+        metadata=_describe(document, retrieval, recipe),
     )
     return clean, ""
 
@@ -158,10 +158,10 @@ def _detector() -> Any:
 
 
 def _describe(document: Document, text: str, recipe: FeaturesRecipe) -> dict[str, Any]:
-    """Metadata of a clean document; `source` names the record it was made from."""
+    """Metadata of a clean document, of its masked view; `source` names the record it was made from."""
     from llm_twin.features.metadata import describe_text
 
     metadata: dict[str, Any] = {"source": digest_json(document.model_dump(mode="json"))[:16]}
     if recipe.metadata:
-        metadata |= describe_text(text, recipe.metadata)
+        metadata |= describe_text(text, recipe.metadata, recipe.entity_pipeline)
     return metadata

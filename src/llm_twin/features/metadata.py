@@ -1,4 +1,4 @@
-"""Metadata of a document's text: sizes, readability, topics; each group chosen in the recipe."""
+"""Metadata of a document's text: sizes, readability, topics, sentiment, entities; each chosen in the recipe."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _BLANK_LINES = re.compile(r"\n\s*\n")
 _VOWELS = re.compile(r"[aeiouy]+")
 
 
-def describe_text(text: str, groups: Sequence[str]) -> dict[str, Any]:
-    """The chosen groups of metadata: sizes, readability, topics."""
+def describe_text(text: str, groups: Sequence[str], entity_pipeline: str = "") -> dict[str, Any]:
+    """The chosen groups of metadata: sizes, readability, topics, sentiment, entities (see entities.py for errors)."""
     described: dict[str, Any] = {}
     if "sizes" in groups or "readability" in groups:
         words = _WORD.findall(text)
@@ -35,7 +35,32 @@ def describe_text(text: str, groups: Sequence[str]) -> dict[str, Any]:
             described["readability"] = measure_readability(words, sentences)
     if "topics" in groups:
         described["topics"] = find_topics(text)
+    if "sentiment" in groups:
+        described["sentiment"] = measure_sentiment(text)
+    if "entities" in groups:
+        from llm_twin.features.entities import find_entities
+
+        described["entities"] = find_entities(text, entity_pipeline)
     return described
+
+
+def measure_sentiment(text: str) -> float:
+    """Mean over the sentences of VADER's compound score (Hutto and Gilbert 2014), English: -1 dark … 1 bright.
+
+    Sentence by sentence, because the score of a long text runs to one of its ends. Code is left out.
+    """
+    sentences = split_sentences(_FENCED.sub(" ", text))
+    if not sentences:
+        return 0.0
+    scores = [_sentiment().polarity_scores(sentence.text)["compound"] for sentence in sentences]
+    return round(sum(scores) / len(scores), 3)
+
+
+@lru_cache(maxsize=1)
+def _sentiment() -> Any:
+    from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
+
+    return SentimentIntensityAnalyzer()
 
 
 def measure_readability(words: Sequence[str], sentences: int) -> float:

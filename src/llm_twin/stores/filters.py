@@ -18,6 +18,7 @@ KEYWORDS = {
     "language": "language",
     "tags": "tags",
     "topics": "metadata.topics",
+    "entities": "metadata.entities",
     "document_id": "document_id",
 }
 DATES = {"published_after": "gte", "published_before": "lt"}

@@ -47,6 +47,7 @@ PAYLOAD_INDEXES = {
     "language": "keyword",
     "tags": "keyword",
     "metadata.topics": "keyword",
+    "metadata.entities": "keyword",
     "published": "datetime",
 }
 

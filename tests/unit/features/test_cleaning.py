@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import random
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 from llm_twin.documents import CleanDocument, Document, stable_id
+from llm_twin.errors import InputError
 from llm_twin.features.cleaning import CleaningReport, clean_documents, normalise_text, repair_encoding
 from llm_twin.features.duplicates import DuplicateTable
 from llm_twin.features.metadata import describe_text, find_topics
@@ -147,3 +149,28 @@ def test_topics_are_the_phrases_a_text_returns_to() -> None:
     topics = find_topics(text + "\n```\nfor loop in range\n```\n" * 9)
     assert topics[0] == "tide gauges"
     assert not any("loop" in one for one in topics)
+
+
+def test_sentiment_is_of_the_sentences_and_not_of_code() -> None:
+    bright, dark = (
+        "I love this wonderful harbour. What a lovely day!",
+        "The wreck was horrible. I hate the awful storm.",
+    )
+    assert describe_text(bright, ["sentiment"])["sentiment"] > 0.4
+    assert describe_text(dark, ["sentiment"])["sentiment"] < -0.4
+    assert describe_text("```\nhorrible = awful + hate\n```\n", ["sentiment"])["sentiment"] == 0.0
+
+
+def test_entities_come_from_a_spacy_pipeline(tmp_path: Path) -> None:
+    import spacy
+
+    pipeline = spacy.blank("en")
+    named = [("PERSON", "Odalys Fenwick"), ("GPE", "Hesk"), ("DATE", "March")]
+    pipeline.add_pipe("entity_ruler").add_patterns([{"label": label, "pattern": name} for label, name in named])
+    pipeline.to_disk(tmp_path / "pipeline")
+    text = "Odalys Fenwick went to Hesk in March. In Hesk it rained, write to keeper@lighthouse-mail.com. " + STORY
+    recipe = FeaturesRecipe(metadata=["entities"], entity_pipeline=str(tmp_path / "pipeline"))
+    (clean,) = clean_documents([document("d", text)], recipe)
+    assert clean.metadata["entities"] == ["Hesk", "Odalys Fenwick"]
+    with pytest.raises(InputError, match="cannot load the spaCy pipeline no-such-pipeline"):
+        describe_text(text, ["entities"], "no-such-pipeline")
