@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,12 @@ from pydantic import BaseModel
 
 import components
 from llm_twin.errors import InputError
-from llm_twin.recipes import Recipe
+from llm_twin.recipes import NO_MODEL, Recipe
 from pipelines.options import BuildOptions
 
 NAMES = (
-    "twin", "authors", "corpus", "collection", "features", "datasets", "training", "evaluation", "serving",
-    "monitoring",
+    "twin", "authors", "endpoint", "corpus", "collection", "features", "datasets", "training", "evaluation",
+    "serving", "monitoring",
 )  # fmt: skip
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -41,9 +42,19 @@ def find_recipe(name_or_path: str) -> Path:
     raise InputError(f"no recipe {name_or_path!r}; shipped: {', '.join(known)}", hint)
 
 
-def pipeline_arguments(recipe: Recipe, pipeline: Any) -> dict[str, Any]:
-    """The sections of `recipe` that the pipeline takes as parameters, as plain JSON values."""
+def default_pipeline(recipe: Recipe) -> str:
+    """The whole way for this recipe: without a model to train, the way to an endpoint."""
+    return "endpoint" if recipe.training.base_model == NO_MODEL else "twin"
+
+
+def pipeline_arguments(recipe: Recipe, pipeline: Any, others: Sequence[Recipe] = ()) -> dict[str, Any]:
+    """The sections of `recipe` that the pipeline takes as parameters, as plain JSON values.
+
+    The parameter `authors` (of the pipeline of that name) is author and sources of `recipe` and of each of `others`.
+    """
     sections = recipe.model_dump(mode="json", exclude_none=True)  # kfp takes no nulls
+    each = (one.model_dump(mode="json", exclude_none=True) for one in (recipe, *others))
+    sections["authors"] = [{"author": one["author"], "collection": one["collection"]} for one in each]
     return {name: sections[name] for name in pipeline.component_spec.inputs}
 
 

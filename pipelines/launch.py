@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -34,6 +34,7 @@ QUIET = {
     "PYTHONUNBUFFERED": "1",  # progress appears when it happens
 }
 SAMPLE_SCHEME = "sample:"
+MODELS = {"base": "base", "adapter": "dpo", "sft": "sft"}  # in a twin's record → in a run's outputs
 KEPT = ("merged", "quantized", "documents", "chunks", "samples", "scores", "answers", "drift")
 
 
@@ -49,9 +50,17 @@ class Launched:
 
 
 def launch(
-    recipe: Recipe, home: Home, listen: Listener, pipeline_name: str = "twin", sample_data: Path | None = None
+    recipe: Recipe,
+    home: Home,
+    listen: Listener,
+    pipeline_name: str = "twin",
+    sample_data: Path | None = None,
+    others: Sequence[Recipe] = (),
 ) -> Launched:
-    """Run `recipe` through `pipeline_name`; raises StepFailed, ServiceError, InputError."""
+    """Run `recipe` through `pipeline_name`; raises StepFailed, ServiceError, InputError.
+
+    `others` are the further authors' recipes of the pipeline `authors`.
+    """
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     log = home.logs / f"run-{stamp}-{recipe.author.id}.log"
     for name, value in QUIET.items():
@@ -66,7 +75,8 @@ def launch(
         stack.enter_context(exclusive(home, "use", "wait until the backup has ended", shared=True))
         stack.enter_context(local_services(home))
         recipe = stack.enter_context(sample_sites(recipe, sample_data))
-        arguments = pipeline_arguments(recipe, pipeline)  # the sources are known by now
+        others = [stack.enter_context(sample_sites(other, sample_data)) for other in others]
+        arguments = pipeline_arguments(recipe, pipeline, others)  # the sources are known by now
         result = run_local(pipeline, arguments, home.artifacts, home.cache, log, listen)
     answers = read_answers(result.outputs)
     reports = {
@@ -74,7 +84,9 @@ def launch(
         for name, artifact in result.outputs.items()
         if getattr(artifact, "schema_title", "") == "system.HTML"
     }
-    twin = _record_twin(recipe, result.outputs, home) if "release" in result.outputs else None
+    twin = None
+    if "answers" in result.outputs and "index" in result.outputs:
+        twin = _record_twin(recipe, result.outputs, home)
     return Launched(recipe, result, answers, reports, twin)
 
 
@@ -127,10 +139,11 @@ def _record_twin(recipe: Recipe, outputs: dict[str, Any], home: Home) -> Path:
     """Write down, for `twin serve` and `twin ask`, where this author's models and index are."""
     record = {
         "author": recipe.author.model_dump(mode="json"),
-        **{name: outputs[model].uri for name, model in (("base", "base"), ("adapter", "dpo"), ("sft", "sft"))},
-        **{name: outputs[name].uri for name in KEPT},
+        # without a model of one's own (pipeline `endpoint`) there is no more than documents, index and answers
+        **{name: outputs[made].uri for name, made in MODELS.items() if made in outputs},
+        **{name: outputs[name].uri for name in KEPT if name in outputs},
         "index": outputs["index"],
-        "release": outputs["release"],
+        "release": outputs.get("release", ""),
         "features": recipe.features.model_dump(mode="json"),
         "serving": recipe.serving.model_dump(mode="json"),
     }

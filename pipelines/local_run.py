@@ -12,6 +12,7 @@ import logging
 import re
 import signal
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -46,6 +47,8 @@ class StepResult:
     seconds: float = 0.0
     status: str = "running"  # running, ran, cached, failed
     last_progress: str = ""
+    error: str = ""  # the last error that it named
+    begun: float = field(default_factory=time.monotonic)
 
 
 @dataclass
@@ -63,48 +66,56 @@ Listener = Callable[[str, StepResult], None]  # event: begun, progress, ended
 
 @dataclass
 class LogReader(io.TextIOBase):
-    """A stdout for kfp.local: everything goes to the log file; events go to `listen`."""
+    """A stdout for kfp.local: everything goes to the log file; events go to `listen`.
+
+    Steps that run side by side are each written by a thread of their own, which says whose a line is.
+    """
 
     log: TextIO
     listen: Listener
     steps: list[StepResult] = field(default_factory=list)
-    error: str = ""
-    _partial: str = ""
-    _begun: float = 0.0
+    _partial: dict[int, str] = field(default_factory=dict)  # thread → the line that it has begun
+    _running: dict[int, StepResult] = field(default_factory=dict)  # thread → the step that it runs
+    _lock: Any = field(default_factory=threading.RLock)
 
     def writable(self) -> bool:
         return True
 
     def write(self, text: str) -> int:
         """Take what kfp.local prints; whole lines are read for events."""
-        *lines, self._partial = (self._partial + text).split("\n")
-        for line in lines:
-            self._read(ANSI.sub("", line))
+        thread = threading.get_ident()
+        *lines, self._partial[thread] = (self._partial.get(thread, "") + text).split("\n")
+        with self._lock:
+            for line in lines:
+                self._read(ANSI.sub("", line), thread)
         return len(text)
 
     def flush(self) -> None:
         self.log.flush()
 
-    def _read(self, line: str) -> None:
+    def _read(self, line: str, thread: int) -> None:
         self.log.write(line + "\n")
-        if PREFIX in line and self.steps:
-            self.steps[-1].last_progress = line.split(PREFIX, 1)[1].strip()
-            self.listen("progress", self.steps[-1])
-        elif found := BEGUN.search(line):
-            self._begun = time.monotonic()
-            self.error = ""
-            self.steps.append(StepResult(found[1]))
-            self.listen("begun", self.steps[-1])
+        step = self._running.get(thread)
+        if found := BEGUN.search(line):
+            self._begin(StepResult(found[1]), thread, "begun")
+        elif found := CACHED.search(line):
+            self._begin(StepResult(found[1], status="cached"), thread, "ended")
+        elif step is None:
+            return
+        elif PREFIX in line:
+            step.last_progress = line.split(PREFIX, 1)[1].strip()
+            self.listen("progress", step)
         elif found := ENDED.search(line):
-            step = self.steps[-1]
-            step.seconds = time.monotonic() - self._begun
+            step.seconds = time.monotonic() - step.begun
             step.status = "ran" if found[2] == "SUCCESS" else "failed"
             self.listen("ended", step)
-        elif found := CACHED.search(line):
-            self.steps.append(StepResult(found[1], status="cached"))
-            self.listen("ended", self.steps[-1])
         elif found := NAMED_ERROR.match(line):
-            self.error = f"{found[1]}: {found[2]}" if found[2] else found[1]
+            step.error = f"{found[1]}: {found[2]}" if found[2] else found[1]
+
+    def _begin(self, step: StepResult, thread: int, event: str) -> None:
+        self._running[thread] = step
+        self.steps.append(step)
+        self.listen(event, step)
 
 
 def run_local(
@@ -136,18 +147,18 @@ def run_local(
             failed = next((step for step in reader.steps if step.status == "failed"), None)
             if failed is None:
                 raise
-            raise _explain(failed.name, reader, log) from error
+            raise _explain(failed, log) from error
     outputs = dict(task.outputs)
     return RunResult(reader.steps, outputs, time.monotonic() - begun, log)
 
 
-def _explain(step: str, reader: LogReader, log: Path) -> StepFailed:
+def _explain(step: StepResult, log: Path) -> StepFailed:
     """The error that a failed step ended with, with the exit code of its class where it is one of ours."""
-    name, _, text = reader.error.partition(": ")
+    name, _, text = step.error.partition(": ")
     ours = getattr(errors, name, None)
-    message, _, remedy = (text if ours else reader.error or "it ended without saying why").partition(" → ")
+    message, _, remedy = (text if ours else step.error or "it ended without saying why").partition(" → ")
     again = f"then run the same command again, it goes on from there; log: {log}"
-    failure = StepFailed(f"step {step} failed: {message}", f"{remedy}; {again}" if remedy else again)
+    failure = StepFailed(f"step {step.name} failed: {message}", f"{remedy}; {again}" if remedy else again)
     failure.exit_code = ours.exit_code if ours else 1
     return failure
 

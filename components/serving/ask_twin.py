@@ -8,12 +8,12 @@ def ask_twin(
     author: dict,
     index: str,
     release: str,
-    base: dsl.Input[dsl.Model],
-    adapter: dsl.Input[dsl.Model],
     recipe: dict,
     code: str,
     answers: dsl.Output[dsl.Dataset],
     report: dsl.Output[dsl.HTML],
+    base: dsl.Input[dsl.Model] = None,
+    adapter: dsl.Input[dsl.Model] = None,
 ) -> None:
     """Serve the twin, ask the recipe's questions over KServe v2 and OpenAI, write Answer lines."""
     from pathlib import Path
@@ -26,7 +26,8 @@ def ask_twin(
 
     home, who = HomeSettings().root, Author.model_validate(author)
     found = probe.probe_twin(
-        who, index=index, release=release, base=base.path, adapter=adapter.path,
+        who, index=index, release=release, base=base.path if base else "",
+        adapter=adapter.path if adapter else "",
         recipe=ServingRecipe.model_validate(recipe), vectors_url=IndexSettings().url,
         tracking_uri=RegistrySettings().resolve(home), cache_dir=home / "cache", logs=home / "logs",
     )  # fmt: skip

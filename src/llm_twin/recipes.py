@@ -200,11 +200,17 @@ class SeedlingRecipe(Section):
     learning_rate: float = Field(default=3e-3, gt=0)
 
 
+NO_MODEL = "none"  # as training.base_model
+
+
 class TrainingRecipe(Section):
     """Training: a base model, SFT, DPO, GPTQ."""
 
     seed: int = 20
-    base_model: str = Field(default="seedling", description="seedling, a local folder, or a hub id")
+    base_model: str = Field(
+        default="seedling",
+        description="seedling, a local folder, a hub id, or none: nothing is trained, serving.endpoint answers",
+    )
     base_revision: str = Field(default="", description="commit, tag or branch of a hub model")
     chat_template: str = Field(default="", description="alpaca, chatml, llama3, twin or a file; empty: the model's own")
     seedling: SeedlingRecipe = SeedlingRecipe()
@@ -389,6 +395,12 @@ class Recipe(Section):
     evaluation: EvaluationRecipe = EvaluationRecipe()
     serving: ServingRecipe = ServingRecipe()
     monitoring: MonitoringRecipe = MonitoringRecipe()
+
+    @model_validator(mode="after")
+    def _answers_somehow(self) -> Recipe:
+        if self.training.base_model == NO_MODEL and not self.serving.endpoint:
+            raise ValueError("training.base_model is none: name the server that answers as serving.endpoint")
+        return self
 
 
 def load_recipe(path: Path) -> Recipe:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,7 +32,9 @@ def run(
         "sample", help="A shipped recipe (sample, laptop, llama3_8b_qlora, handbook) or a file."
     ),
     on: Where = typer.Option(Where.here, help="This machine, or a Kubeflow Pipelines installation."),
-    pipeline: str = typer.Option("", help="A part of the way, such as corpus; default: the whole way, twin."),
+    pipeline: str = typer.Option(
+        "", help="A part of the way, such as corpus; authors: all of a sources file side by side; default: all of it."
+    ),
     from_export: Path | None = typer.Option(
         None, help="Collect from this folder: the LLM Engineer's Handbook's export."
     ),
@@ -49,7 +52,7 @@ def run(
     """
     from llm_twin.errors import InputError
     from llm_twin.recipes import SourceRecipe, load_recipe
-    from pipelines.catalogue import NAMES, find_recipe
+    from pipelines.catalogue import NAMES, default_pipeline, find_recipe
     from pipelines.launch import with_sources_file
 
     loaded = load_recipe(find_recipe(recipe))
@@ -60,25 +63,28 @@ def run(
         collection = loaded.collection.model_copy(update={"sources": [source]})
         loaded = loaded.model_copy(update={"collection": collection})
         pipeline = pipeline or "corpus"
-    name = pipeline or "twin"
+    name = pipeline or default_pipeline(loaded)
     if name not in NAMES:
         raise InputError(f"no pipeline {name!r}", f"one of: {', '.join(NAMES)}")
     recipes = [found for found in with_sources_file(loaded) if not author or found.author.id == author]
     if not recipes:
         raise InputError(f"no author {author!r} in {loaded.collection.sources_file}", "name one that the file lists")
+    if any(not chosen.collection.sources for chosen in recipes):
+        raise InputError(f"the recipe {recipe!r} names no sources", "add collection.sources, or give --from-export DIR")
+    if name == "authors":  # one run for all of them, side by side
+        if on is Where.kubeflow:
+            _submit(recipes[0], name, run_name or loaded.name, wait, recipes[1:])
+        else:
+            _run_here(recipes[0], name, sample_data, recipes[1:])
+        return
     for chosen in recipes:
-        if not chosen.collection.sources:
-            raise InputError(
-                f"the recipe {recipe!r} names no sources",
-                "add collection.sources, or give --from-export DIR",
-            )
         if on is Where.kubeflow:
             _submit(chosen, name, run_name or f"{chosen.name}-{chosen.author.id}", wait)
         else:
             _run_here(chosen, name, sample_data)
 
 
-def _run_here(recipe: Recipe, name: str, sample_data: Path | None) -> None:
+def _run_here(recipe: Recipe, name: str, sample_data: Path | None, others: Sequence[Recipe] = ()) -> None:
     from llm_twin.cli.display import make_console, print_answers, print_steps, watch_steps
     from llm_twin.local.home import open_home
     from llm_twin.settings import HomeSettings
@@ -88,9 +94,10 @@ def _run_here(recipe: Recipe, name: str, sample_data: Path | None) -> None:
     console, stages = make_console(), stages_of_steps()
     home = open_home(HomeSettings().root)
     begun = time.monotonic()
-    console.print(f"[bold]{recipe.author.name}[/]: recipe {recipe.name}, pipeline {name}, state in {home.root}")
+    who = ", ".join(one.author.name for one in (recipe, *others))
+    console.print(f"[bold]{who}[/]: recipe {recipe.name}, pipeline {name}, state in {home.root}")
     with watch_steps(console, stages) as listen:
-        launched: Launched = launch(recipe, home, listen, name, sample_data)
+        launched: Launched = launch(recipe, home, listen, name, sample_data, others)
     came_out = describe_outputs(launched)
     console.print()
     print_steps(console, launched.run.steps, stages, came_out)
@@ -99,11 +106,15 @@ def _run_here(recipe: Recipe, name: str, sample_data: Path | None) -> None:
     report = write_run_report(launched, home, stages, came_out)
     console.print(f"\nReport: {report}")
     console.print(f"Done in {time.monotonic() - begun:.0f} s.", highlight=False)
+    if name == "authors":
+        console.print(
+            "Next: the same without `--pipeline authors` writes each twin down for `twin serve`.", markup=False
+        )
     if launched.twin is not None:
         console.print('Next: `twin serve` keeps the twin up, `twin ask "…"` asks it.', markup=False)
 
 
-def _submit(recipe: Recipe, name: str, run_name: str, wait: bool) -> None:
+def _submit(recipe: Recipe, name: str, run_name: str, wait: bool, others: Sequence[Recipe] = ()) -> None:
     from llm_twin.settings import KubeflowSettings
     from pipelines import kubeflow
     from pipelines.catalogue import build_pipeline, pipeline_arguments
@@ -111,7 +122,7 @@ def _submit(recipe: Recipe, name: str, run_name: str, wait: bool) -> None:
 
     settings = KubeflowSettings()
     pipeline = build_pipeline(name, BuildOptions(pool=recipe.node_pool, code_from_image=True))
-    run_id = kubeflow.submit(pipeline, pipeline_arguments(recipe, pipeline), settings, run_name)
+    run_id = kubeflow.submit(pipeline, pipeline_arguments(recipe, pipeline, others), settings, run_name)
     print(f"run {run_id} ({run_name}) submitted to {settings.host or 'the in-cluster API'}")
     if settings.host:
         print(f"  {settings.host.rstrip('/')}/#/runs/details/{run_id}")

@@ -197,7 +197,7 @@ def _served(authors: list[str], host: str, port: int, threads: int, with_keys: b
     from llm_twin.errors import InputError
     from llm_twin.local.services import can_connect, local_services
     from llm_twin.serving.access import check_binding
-    from llm_twin.serving.probe import serve_twins
+    from llm_twin.serving.probe import find_endpoint, serve_twins
     from llm_twin.serving.twins import plan_serving, read_twin_files
     from llm_twin.settings import RegistrySettings
 
@@ -210,7 +210,7 @@ def _served(authors: list[str], host: str, port: int, threads: int, with_keys: b
     twins, base, adapters = plan_serving(files)
     keys_file = home.root / KEYS_FILE
     check_binding(host, keys_file)
-    for part in [base, *adapters.values()]:
+    for part in [] if find_endpoint(twins) else [base, *adapters.values()]:
         if not Path(part).is_dir():
             raise InputError(f"the model folder {part} is gone", "build the twin again with `twin run`")
     with (

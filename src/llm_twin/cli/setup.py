@@ -23,7 +23,9 @@ def init(
         [], help="A Medium, LinkedIn or Substack export ZIP, or a folder; may be repeated."
     ),
     base_model: str = typer.Option("", help="seedling, a hub id, or a local model folder."),
-    endpoint: str = typer.Option("", help="Answer through this OpenAI-compatible URL instead of a model of one's own."),
+    endpoint: str = typer.Option(
+        "", help="OpenAI-compatible URL that answers; then nothing is trained without --base-model."
+    ),
     endpoint_model: str = typer.Option("", help="The endpoint's model name; its key is LLM_TWIN_PREDICTOR_API_KEY."),
     folder: Path = typer.Option(Path("my-twin"), help="Where to write recipe.yaml and sources.yaml."),
     replace: bool = typer.Option(False, help="Overwrite the folder's recipe.yaml and sources.yaml."),
@@ -44,7 +46,7 @@ def init(
     if not base_model and not endpoint and asks:
         base_model = typer.prompt("Base model: seedling, a hub id, or a local folder", default="seedling")
     recipe, listed = write_twin(
-        folder, name, sources, author_id=author_id, email=email, base_model=base_model or "seedling",
+        folder, name, sources, author_id=author_id, email=email, base_model=base_model,
         endpoint=endpoint, endpoint_model=endpoint_model, replace=replace,
     )  # fmt: skip
     print(f"wrote {recipe} and {listed}\nNext: twin doctor, then twin run --recipe {recipe}")

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from llm_twin.errors import InputError
-from llm_twin.recipes import load_recipe, load_sources
+from llm_twin.recipes import NO_MODEL, load_recipe, load_sources
 
 RECIPE_HEAD = """\
 # {name}'s twin. Every key and its default: docs/recipes.md. Run it with
@@ -55,14 +55,15 @@ def write_twin(
     *,
     author_id: str = "",
     email: str = "",
-    base_model: str = "seedling",
+    base_model: str = "",
     endpoint: str = "",
     endpoint_model: str = "",
     replace: bool = False,
 ) -> tuple[Path, Path]:
     """Write `recipe.yaml` and `sources.yaml` into `folder`, check that they load, return their paths.
 
-    Raises InputError for existing files (unless `replace`), an unusable source, or no source at all.
+    Without `base_model` it is the seedling, or with an endpoint none. Raises InputError for existing files (unless
+    `replace`), an unusable source, or no source at all.
     """
     if not sources:
         raise InputError("no sources given", "give at least one --link URL or --export FILE")
@@ -76,7 +77,7 @@ def write_twin(
         "name": slug.replace("-", "_"),
         "author": author,
         "collection": {"sources_file": sources_path.name},
-        "training": {"base_model": _resolve_model(base_model)},
+        "training": {"base_model": _resolve_model(base_model or (NO_MODEL if endpoint else "seedling"))},
         "serving": {"questions": ["What do you write about?"]},
     }
     if endpoint:

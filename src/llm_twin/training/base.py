@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from llm_twin.errors import ModelError
 from llm_twin.progress import report
 from llm_twin.prompts.chat_templates import CHAT_TEMPLATES, choose_chat_template
-from llm_twin.recipes import TrainingRecipe
+from llm_twin.recipes import NO_MODEL, TrainingRecipe
 from llm_twin.training.seedling import grow_seedling
 from llm_twin.training.templates import chat_template
 
@@ -75,6 +75,8 @@ def check_base(recipe: TrainingRecipe, token: str | None = None) -> None:
     """Raise ModelError if the base model cannot be had: asked before a run, so that hours of work do not end there."""
     if recipe.base_model == SEEDLING:
         return
+    if recipe.base_model == NO_MODEL:
+        raise ModelError("training.base_model is none: there is nothing to train", "name a model, or seedling")
     if not is_local(recipe.base_model):
         download_model(recipe.base_model, recipe.base_revision, token, ("config.json",))
     elif not (Path(recipe.base_model).expanduser() / "config.json").is_file():

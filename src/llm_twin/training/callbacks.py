@@ -34,24 +34,23 @@ def quiet_libraries() -> None:
 
 
 def watch_progress(trainer: Trainer, what: str) -> None:
-    """Report step, loss, tokens a second and the time left while `trainer` runs, in place of its own printing."""
+    """Report step, loss, tokens a second, memory and the time left while `trainer` runs, in place of its own words."""
     from transformers import PrinterCallback, TrainerCallback
 
     class Progress(TrainerCallback):
-        """One progress line every two seconds, at the loss's logging."""
+        """One progress line every two seconds, and one at the last step."""
 
         def __init__(self) -> None:
             self.begun = self.last = time.monotonic()
             self.first_step = 0
-            self.loss = math.nan
+            self.logged: dict[str, float] = {}
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             self.begun = self.last = time.monotonic()
             self.first_step = state.global_step
 
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
-            if logs and "loss" in logs:
-                self.loss = float(logs["loss"])
+            self.logged |= {name: float(logs[name]) for name in ("loss", "num_tokens") if name in (logs or {})}
 
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             now = time.monotonic()
@@ -60,11 +59,31 @@ def watch_progress(trainer: Trainer, what: str) -> None:
                 self.last = now
                 left = (now - self.begun) / done * (state.max_steps - state.global_step)
                 share = state.global_step / max(state.max_steps, 1)
-                loss = "" if math.isnan(self.loss) else f", loss {self.loss:.3f}"
-                report(f"{what}: step {state.global_step}/{state.max_steps} ({share:.0%}){loss}, {left:.0f} s left")
+                parts = [f"{what}: step {state.global_step}/{state.max_steps} ({share:.0%})"]
+                if "loss" in self.logged:
+                    parts.append(f"loss {self.logged['loss']:.3f}")
+                if "num_tokens" in self.logged:  # TRL counts those of this process, from where it went on
+                    parts.append(f"{self.logged['num_tokens'] / max(now - self.begun, 1e-9):,.0f} tokens/s")
+                report(", ".join([*parts, describe_memory(), f"{left:.0f} s left"]))
 
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(Progress())
+
+
+def describe_memory() -> str:
+    """What the run holds now: of the GPU's memory, with how busy it is where its driver's library says; else resident
+    memory of this process."""
+    import psutil
+    import torch
+
+    if not torch.cuda.is_available():
+        return f"{psutil.Process().memory_info().rss / 2**30:.2f} GiB"
+    free, whole = torch.cuda.mem_get_info()
+    text = f"GPU {(whole - free) / 2**30:.1f} of {whole / 2**30:.1f} GiB"
+    try:
+        return f"{text}, {torch.cuda.utilization()} % busy"
+    except (ModuleNotFoundError, RuntimeError):  # nvidia-ml-py is not there, or the driver does not say
+        return text
 
 
 def stop_on_nan(trainer: Trainer) -> None:

@@ -6,6 +6,7 @@ folder, half written or not.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -18,6 +19,8 @@ from llm_twin.progress import report
 
 MARK = "complete.json"
 NAME = re.compile(r"checkpoint-(\d+)$")
+RUST_ERROR = re.compile(r"\(os error (\d+)\)")
+WRITER_FAILED = re.compile(r"failed writing|unexpected pos|No space left|enforce fail at inline_container")
 
 
 def mark_complete(checkpoint: Path) -> None:
@@ -70,6 +73,22 @@ def guard_checkpoints(trainer: Any) -> None:
                 mark_complete(checkpoint)
 
     trainer.add_callback(Mark())
+
+
+def refused_write(error: Exception) -> OSError | None:
+    """The operating system's refusal that `error` tells of, or None where it tells of something else.
+
+    torch says it as a RuntimeError of its file writer; tokenizers and safetensors, which are written in Rust, as
+    exceptions of their own that end with `(os error NUMBER)`.
+    """
+    if isinstance(error, OSError):
+        return error
+    text = str(error).splitlines()[0] if str(error) else ""
+    if found := RUST_ERROR.search(text):
+        return OSError(int(found[1]), os.strerror(int(found[1])))
+    if isinstance(error, RuntimeError) and WRITER_FAILED.search(text):
+        return OSError(errno.ENOSPC, f"writing failed: {text[:120]}")
+    return None
 
 
 def disk_error(error: OSError, folder: Path) -> TwinError:

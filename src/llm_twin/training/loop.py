@@ -18,7 +18,7 @@ from llm_twin.progress import report
 from llm_twin.recipes import TrainingRecipe
 from llm_twin.training.batching import use_sampler
 from llm_twin.training.callbacks import stop_on_nan, watch_progress
-from llm_twin.training.checkpoints import disk_error, guard_checkpoints, last_complete
+from llm_twin.training.checkpoints import disk_error, guard_checkpoints, last_complete, refused_write
 from llm_twin.training.hardware import Hardware
 
 
@@ -131,12 +131,10 @@ def run_trainer(
     try:
         with autocast_alone(trainer):
             trainer.train(resume_from_checkpoint=str(resume) if resume else None)
-    except OSError as error:
-        raise disk_error(error, work) from error
-    except RuntimeError as error:
-        if "write" in str(error).lower() or "No space" in str(error):
-            raise disk_error(OSError(28, str(error).splitlines()[0]), work) from error
-        raise _explain(error) from error
+    except TwinError:
+        raise
+    except Exception as error:
+        raise _explain(error, work) from error
     return time.monotonic() - begun
 
 
@@ -147,8 +145,11 @@ def autocast_alone(trainer: Any) -> AbstractContextManager[None]:
     return disable_input_dtype_casting(trainer.model, active=bool(trainer.args.bf16 or trainer.args.fp16))
 
 
-def _explain(error: RuntimeError) -> Exception:
-    if "out of memory" in str(error).lower():
+def _explain(error: Exception, work: Path) -> Exception:
+    """The error as a person can use it: a full disk and too little memory are ours to name, others stay."""
+    if refused := refused_write(error):
+        return disk_error(refused, work)
+    if isinstance(error, RuntimeError) and "out of memory" in str(error).lower():
         return TwinError(
             f"out of memory while training: {str(error).splitlines()[0][:160]}",
             "lower training.sft_batch_size or max_length, set gradient_checkpointing: on, or method: qlora",
@@ -191,8 +192,11 @@ def save_trained(
         if folder.is_dir():
             shutil.rmtree(folder)
         beside.replace(folder)
-    except OSError as error:
-        raise disk_error(error, folder) from error
+    except Exception as error:
+        refused = refused_write(error)
+        if refused is None:
+            raise
+        raise disk_error(refused, folder) from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 

@@ -7,6 +7,7 @@ the fine-tuning. It writes poor English; it is there to make every later step re
 
 from __future__ import annotations
 
+import fcntl
 import json
 import math
 import shutil
@@ -40,18 +41,21 @@ def grow_seedling(recipe: SeedlingRecipe, seed: int, cache: Path) -> Path:
     settings = recipe.model_dump(mode="json", exclude={"packages", "max_words"})
     key = digest_json([FORMAT, settings, seed, corpus.digest, chat_template()])
     folder = cache / "seedling" / key
-    if (folder / "config.json").is_file():
-        report(f"seedling {key[:12]} comes from the cache")
-        return folder
-    beside = folder.with_name(f".{key}.part")
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir(parents=True)
-    try:
-        _train(recipe, seed, corpus, beside)
-        (beside / "seedling.json").write_text(_card(corpus, settings, seed), encoding="utf-8")
-        beside.replace(folder)
-    finally:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_name(f".{key}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # authors that train side by side grow one seedling, and the others wait
+        if (folder / "config.json").is_file():
+            report(f"seedling {key[:12]} comes from the cache")
+            return folder
+        beside = folder.with_name(f".{key}.part")
         shutil.rmtree(beside, ignore_errors=True)
+        beside.mkdir()
+        try:
+            _train(recipe, seed, corpus, beside)
+            (beside / "seedling.json").write_text(_card(corpus, settings, seed), encoding="utf-8")
+            beside.replace(folder)
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
     return folder
 
 

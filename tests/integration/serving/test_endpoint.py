@@ -18,6 +18,7 @@ def test_init_writes_an_endpoint_that_the_server_uses(tmp_path) -> None:
         tmp_path, "Jane Doe", ["https://jane.example/feed"], endpoint="http://llm.example/v1/", endpoint_model="big"
     )
     recipe = load_recipe(recipe_path)
+    assert recipe.training.base_model == "none", "a model beside the endpoint would be trained for nothing"
     twin = Twin(name="jane-doe", author=recipe.author.model_dump(), model="big", index="", serving=recipe.serving)
     assert find_endpoint([twin]) == "http://llm.example/v1"
     own = twin.model_copy(update={"serving": recipe.serving.model_copy(update={"endpoint": ""})})

@@ -8,10 +8,12 @@ import pytest
 import yaml
 
 import components
-from llm_twin.recipes import NodePool, load_recipe
+from llm_twin.errors import RecipeError
+from llm_twin.recipes import AuthorRecipe, NodePool, load_recipe, parse_recipe
 from pipelines.catalogue import (
     NAMES,
     build_pipeline,
+    default_pipeline,
     describe_recipes,
     find_recipe,
     pipeline_arguments,
@@ -109,3 +111,33 @@ def test_components_are_thin() -> None:
 def test_the_page_of_recipe_keys_is_up_to_date() -> None:
     page = ROOT / "docs" / "recipes.md"
     assert page.read_text(encoding="utf-8") == describe_recipes(), "run `python -m pipelines keys > docs/recipes.md`"
+
+
+def test_without_a_model_to_train_nothing_of_training_is_in_the_way(compiled) -> None:
+    recipe = load_recipe(find_recipe("sample"))
+    serving = recipe.serving.model_copy(update={"endpoint": "http://llm.example/v1"})
+    training = recipe.training.model_copy(update={"base_model": "none"})
+    assert default_pipeline(recipe) == "twin"
+    assert default_pipeline(recipe.model_copy(update={"training": training, "serving": serving})) == "endpoint"
+    steps = {name.removeprefix("exec-") for name in compiled["endpoint"][0]["deploymentSpec"]["executors"]}
+    assert steps == {"collect-documents", "clean-documents", "chunk-documents", "embed-chunks", "index-chunks",
+                     "ask-twin", "report-drift"}  # fmt: skip
+    with pytest.raises(RecipeError, match=r"name the server that answers as serving\.endpoint"):
+        parse_recipe({"name": "r", "author": {"id": "a", "name": "A"}, "training": {"base_model": "none"}}, "r.yaml")
+
+
+def test_the_pipeline_of_many_authors_takes_each_ones_sources(compiled) -> None:
+    recipe = load_recipe(find_recipe("sample"))
+    other = recipe.model_copy(update={"author": AuthorRecipe(id="jane", name="Jane")})
+    pipeline = build_pipeline("authors", BuildOptions(code_from_image=True))
+    arguments = pipeline_arguments(recipe, pipeline, [other])
+    assert [one["author"]["id"] for one in arguments["authors"]] == ["odalys-fenwick", "jane"]
+    assert all(len(one["collection"]["sources"]) == 5 for one in arguments["authors"])
+    assert set(arguments) == set(compiled["authors"][0]["root"]["inputDefinitions"]["parameters"])
+    (loop,) = (
+        task
+        for component in compiled["authors"][0]["components"].values()
+        for task in component.get("dag", {}).get("tasks", {}).values()
+        if "parameterIterator" in task
+    )
+    assert loop["iteratorPolicy"]["parallelismLimit"] == 4
