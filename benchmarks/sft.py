@@ -3,6 +3,7 @@
 Both train the same model with the same LoRA, learning rate, batch size and number of epochs on the same samples. All
 else of the second is what `SFTConfig()` and `SFTTrainer` do by themselves: bf16 over 32-bit weights, gradient
 checkpointing, samples as they come. Useful tokens are those that the loss counts.
+Both losses are of what is handed on: the adapter as it was saved, on the base in single precision.
 """
 
 from __future__ import annotations
@@ -113,14 +114,18 @@ def train_once(kind: str, base: Path, recipe: Any, train: list, held: list) -> t
         with loop.autocast_alone(trainer) if kind == "ours" else nullcontext():
             trainer.train()
         seconds, cpu = time.perf_counter() - begun, time.process_time() - busy
-        return useful / seconds, useful / cpu, heldout_loss(trainer.model, tokenizer, held, recipe.max_length)
+        trainer.model.save_pretrained(f"{folder}/adapter")
+        return useful / seconds, useful / cpu, heldout_loss(base, Path(folder, "adapter"), held, recipe.max_length)
 
 
-def heldout_loss(model: Any, tokenizer: Any, held: list, max_length: int) -> float:
-    """Nats a token of the held-out answers, the same computation for both."""
+def heldout_loss(base: Path, adapter: Path, held: list, max_length: int) -> float:
+    """Nats a token of the held-out answers under `base` with `adapter`, in single precision for both."""
+    from peft import PeftModel
+
+    from llm_twin.training.base import load_model, load_tokenizer
     from llm_twin.training.rewards import answer_log_probabilities
 
-    model.eval()
+    model = PeftModel.from_pretrained(load_model(base), adapter).eval()
     pairs = [(sample.instruction, sample.output) for sample in held]
-    scored = answer_log_probabilities(model, tokenizer, pairs, max_length)
+    scored = answer_log_probabilities(model, load_tokenizer(base), pairs, max_length)
     return -sum(total for total, _ in scored) / sum(count for _, count in scored)

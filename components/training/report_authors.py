@@ -18,5 +18,5 @@ def report_authors(authors: list, cost_per_hour: float, report: dsl.Output[dsl.H
     found = states.read_states(tracking, [one["author"]["id"] for one in authors], cost_per_hour)
     Path(report.path).parent.mkdir(parents=True, exist_ok=True)
     Path(report.path).write_text(states.render_states(found), encoding="utf-8")
-    for state in found:
-        say(state.line())
+    for line in (*(state.line() for state in found), states.summarise_states(found)):
+        say(line)

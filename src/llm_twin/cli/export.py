@@ -45,6 +45,11 @@ def export(
     """
     from llm_twin.errors import InputError
 
+    if model is not None and to is Form.gptq and samples is None and not author:
+        raise InputError(
+            "GPTQ calibrates on the author's text, and no samples are named",
+            "add --samples with the folder that build_datasets wrote, or --author for those of a twin in this home",
+        )
     if model is None or (samples is None and to is Form.gptq):
         known = _find_twin(author)
         model, samples = model or Path(known.merged), samples or (Path(known.samples) if known.samples else None)

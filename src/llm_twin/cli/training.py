@@ -65,13 +65,25 @@ def models(
     promote: str = typer.Option("", help="NAME@VERSION to make the champion."),
     push: str = typer.Option("", help="NAME@ALIAS-or-VERSION to upload to the hub (needs --to)."),
     to: str = typer.Option("", help="Hub repository for --push, such as someone/my-twin."),
+    states: bool = typer.Option(False, "--states", help="Where each author's training stands, and what it cost."),
+    cost_per_hour: float = typer.Option(0.0, min=0, help="With --states: the price of a training machine."),
 ) -> None:
-    """List registered models, compare two, show where one came from, promote one, or push one to the hub."""
+    """List registered models, compare two, show where one came from, promote one, or push one to the hub.
+
+    Examples: `twin models`, `twin models --lineage jane-adapter@champion`, `twin models --states`.
+    """
     from llm_twin.settings import HomeSettings, HubSettings, RegistrySettings
     from llm_twin.training import registry
 
     tracking = RegistrySettings().resolve(HomeSettings().root)
-    if lineage:
+    if states:
+        from llm_twin.training.states import known_authors, read_states, summarise_states
+
+        found_states = read_states(tracking, [author] if author else known_authors(tracking), cost_per_hour)
+        for state in found_states:
+            print(state.line())
+        print(summarise_states(found_states))
+    elif lineage:
         _print_pairs(registry.read_lineage(tracking, *registry.split_reference(lineage)))
     elif compare:
         _print_comparison(tracking, compare)

@@ -8,6 +8,7 @@ Both spellings are written; each version reads its own.
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,16 @@ def make_loadable_by_transformers_4(folder: Path) -> None:
     """Rewrite `config.json` and `tokenizer_config.json` of `folder` so that transformers 4.57 reads them rightly."""
     _rewrite(folder / "config.json", _downgrade_config)
     _rewrite(folder / "tokenizer_config.json", _downgrade_tokenizer)
+
+
+def make_readable(folder: Path) -> None:
+    """Give the weights in `folder` the mode that its other files have.
+
+    safetensors writes through a temporary file that its owner alone may read; a server runs as another user.
+    """
+    pattern = next(path for path in sorted(folder.iterdir()) if path.suffix == ".json")
+    for weights in folder.glob("*.safetensors"):
+        shutil.copymode(pattern, weights)
 
 
 def _rewrite(path: Path, change: Any) -> None:

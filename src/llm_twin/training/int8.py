@@ -6,7 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
-from llm_twin.training.export import make_loadable_by_transformers_4
+from llm_twin.training.export import make_loadable_by_transformers_4, make_readable
 
 
 def export_int8(model: Path, target: Path) -> dict[str, float]:
@@ -23,6 +23,7 @@ def export_int8(model: Path, target: Path) -> dict[str, float]:
         loaded.save_pretrained(beside)
         load_tokenizer(model).save_pretrained(beside)
         make_loadable_by_transformers_4(beside)
+        make_readable(beside)
         if target.is_dir():
             shutil.rmtree(target)
         beside.replace(target)

@@ -19,6 +19,7 @@ from llm_twin.recipes import TrainingRecipe
 from llm_twin.training.batching import use_sampler
 from llm_twin.training.callbacks import stop_on_nan, watch_progress
 from llm_twin.training.checkpoints import disk_error, guard_checkpoints, last_complete, refused_write
+from llm_twin.training.export import make_readable
 from llm_twin.training.hardware import Hardware
 
 
@@ -189,6 +190,7 @@ def save_trained(
         (beside / "README.md").unlink(missing_ok=True)  # PEFT's empty card; ours is written at registration
         tokenizer.save_pretrained(beside)
         (beside / "training.json").write_text(json.dumps(record, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        make_readable(beside)
         if folder.is_dir():
             shutil.rmtree(folder)
         beside.replace(folder)

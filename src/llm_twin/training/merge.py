@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from llm_twin.errors import ModelError
-from llm_twin.training.export import make_loadable_by_transformers_4
+from llm_twin.training.export import make_loadable_by_transformers_4, make_readable
 
 
 def merge_adapter(base: Path, adapter: Path, merged: Path) -> None:
@@ -39,6 +39,7 @@ def merge_adapter(base: Path, adapter: Path, merged: Path) -> None:
         (model.to(dtype) if dtype is not None else model).save_pretrained(beside)
         load_tokenizer(adapter).save_pretrained(beside)
         make_loadable_by_transformers_4(beside)
+        make_readable(beside)
         if merged.is_dir():
             shutil.rmtree(merged)
         beside.replace(merged)

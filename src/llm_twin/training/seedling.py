@@ -19,6 +19,7 @@ from llm_twin.errors import ModelError
 from llm_twin.progress import report
 from llm_twin.recipes import SeedlingRecipe
 from llm_twin.training.corpus import Corpus, Passage, read_corpus
+from llm_twin.training.export import make_readable
 from llm_twin.training.templates import chat_template
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def grow_seedling(recipe: SeedlingRecipe, seed: int, cache: Path) -> Path:
         try:
             _train(recipe, seed, corpus, beside)
             (beside / "seedling.json").write_text(_card(corpus, settings, seed), encoding="utf-8")
+            make_readable(beside)
             beside.replace(folder)
         finally:
             shutil.rmtree(beside, ignore_errors=True)

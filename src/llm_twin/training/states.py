@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -46,6 +47,30 @@ def read_states(tracking_uri: str, authors: list[str], cost_per_hour: float = 0.
 
     client = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
     return [_read_state(client, experiment, author, cost_per_hour) for author in authors]
+
+
+def known_authors(tracking_uri: str) -> list[str]:
+    """Every author of whom MLflow holds a training run, in order of their ids."""
+    from llm_twin.tracing import open_experiment
+    from llm_twin.training.tracking import EXPERIMENT
+
+    experiment = open_experiment(tracking_uri, EXPERIMENT)
+    from mlflow.tracking import MlflowClient
+
+    client, found, token = MlflowClient(tracking_uri=tracking_uri), set(), None
+    while True:
+        page = client.search_runs([experiment], max_results=1000, page_token=token)
+        found |= {run.data.tags.get("author", "") for run in page}
+        if not (token := page.token):
+            return sorted(found - {""})
+
+
+def summarise_states(states: list[AuthorState]) -> str:
+    """The counts in one line, such as `3 authors: 2 finished, 1 failed; 240 s of training`."""
+    counts = ", ".join(f"{count} {state}" for state, count in Counter(one.state for one in states).most_common())
+    cost = sum(one.cost for one in states)
+    spent = f"{sum(one.seconds for one in states):,.0f} s of training{f', cost {cost:,.2f}' if cost else ''}"
+    return f"{len(states)} authors: {counts or 'none'}; {spent}"
 
 
 def _read_state(client: Any, experiment: str, author: str, cost_per_hour: float) -> AuthorState:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llm_twin.training.states import read_states, render_states
+from llm_twin.training.states import known_authors, read_states, render_states, summarise_states
 from llm_twin.training.tracking import track_run
 
 
@@ -18,7 +18,9 @@ def test_state_cost_and_champion_of_each_author(tmp_path):
         run = begin(uri, tmp_path, "wren", step, f"wren-{step}")
         run.client.log_metric(run.run_id, f"final.{metric}", value)
         run.client.set_terminated(run.run_id, end_time=run.client.get_run(run.run_id).info.start_time + 1800_000)
-    begin(uri, tmp_path, "<b>rook</b>", "sft", "rook").pause()  # as a failed step leaves its run
+    rook = begin(uri, tmp_path, "<b>rook</b>", "sft", "rook")
+    started = rook.client.get_run(rook.run_id).info.start_time
+    rook.client.set_terminated(rook.run_id, status="FAILED", end_time=started)
     begin(uri, tmp_path, "jay", "sft", "jay")
     (tmp_path / "adapter").mkdir()
     (tmp_path / "adapter" / "adapter_model.safetensors").write_bytes(b"weights")
@@ -38,6 +40,10 @@ def test_state_cost_and_champion_of_each_author(tmp_path):
     assert rook.state == "failed" and jay.state == "running" and crow.state == "never trained"
     assert crow.seconds == 0 and crow.begun == "" and crow.champion == ""
     assert robin.steps == {"sft": "failed"}, "a DPO run of an earlier SFT says nothing of this one"
+    assert known_authors(uri) == sorted(set(authors) - {"crow"})
+    assert summarise_states([wren, rook, crow]) == (
+        "3 authors: 1 finished, 1 failed, 1 never trained; 3,600 s of training, cost 4.00"
+    )
     assert wren.line() == "wren: finished, 3600 s of training, cost 4.00, champion wren-adapter version 1"
     page = render_states([wren, rook, jay, crow])
     assert "&lt;b&gt;rook" in page and "<b>rook" not in page
