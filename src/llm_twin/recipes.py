@@ -222,7 +222,7 @@ class TrainingRecipe(Section):
     gradient_checkpointing: Literal["auto", "on", "off"] = "auto"
     batching: Literal["auto", "length", "packed", "plain"] = Field(
         default="auto",
-        description="how samples share a batch: by similar length, packed into one row, or as they come",
+        description="how a step is computed: in parts of similar length, packed into rows, or as it comes",
     )
     max_length: int = Field(default=512, ge=16)
     lora_rank: int = Field(default=16, ge=1)

@@ -1,7 +1,11 @@
-"""Which samples share a batch, in an order that depends on the seed and the epoch alone.
+"""Which samples share a step and a batch, in an order that depends on the seed and the epoch alone.
 
-transformers' own length-grouped sampler draws from torch's global generator, so a run that resumes in the middle of
-an epoch would see another order; this one gives a resumed run the same batches.
+transformers' own samplers draw from torch's global generator, so a run that resumes in the middle of an epoch would see
+another order; this one gives a resumed run the same batches.
+
+Samples of one length waste no padding. But to fill whole steps with samples of one length is to learn from short ones
+now and from long ones then, and the held-out loss is worse for it. So a step holds what a plain shuffle gives it; only
+within the step are its samples put in order of length, and computed in parts whose gradients add up.
 """
 
 from __future__ import annotations
@@ -11,15 +15,15 @@ from typing import Any
 
 from torch.utils.data import Sampler
 
-JITTER = 0.05  # lengths within 5 % of each other may swap places from epoch to epoch
+MAX_PARTS = 4  # of a step: more save little padding, and each costs a pass over the weights
 
 
-class LengthSampler(Sampler[int]):
-    """Indices such that each run of `batch_size` has samples of similar length; the batches come in random order."""
+class StepSampler(Sampler[int]):
+    """A plain shuffle of all indices, in which each run of `step_size` is put in order of length, longest first."""
 
-    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
+    def __init__(self, lengths: Sequence[int], step_size: int, seed: int) -> None:
         self.lengths = list(lengths)
-        self.batch_size = batch_size
+        self.step_size = step_size
         self.seed = seed
         self.epoch = 0
 
@@ -33,49 +37,24 @@ class LengthSampler(Sampler[int]):
     def __iter__(self) -> Iterator[int]:
         import numpy as np
 
-        random = np.random.default_rng([self.seed, self.epoch])
-        noisy = np.asarray(self.lengths, dtype=np.float64) * random.uniform(1 - JITTER, 1 + JITTER, len(self.lengths))
-        # An incomplete batch must come last, where the rate is near zero: drawn at random, or the longest samples
-        # would be in it every time, and hardly be learned.
-        mixed = random.permutation(len(self.lengths))
-        full = len(mixed) - len(mixed) % self.batch_size
-        rest, kept = mixed[full:], mixed[:full]
-        order = kept[np.argsort(noisy[kept], kind="stable")]
-        batches = [order[i : i + self.batch_size] for i in range(0, full, self.batch_size)]
-        for number in random.permutation(len(batches)):
-            yield from (int(i) for i in batches[number])
-        yield from (int(i) for i in rest)
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.lengths)).tolist()
+        for start in range(0, len(order), self.step_size):
+            yield from sorted(order[start : start + self.step_size], key=lambda i: -self.lengths[i])
 
 
-class ShuffleSampler(Sampler[int]):
-    """A plain shuffle that depends on the seed and the epoch alone."""
-
-    def __init__(self, size: int, seed: int) -> None:
-        self.size, self.seed, self.epoch = size, seed, 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by accelerate's loader at the start of each epoch, also when a run resumes."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return self.size
-
-    def __iter__(self) -> Iterator[int]:
-        import numpy as np
-
-        yield from (int(i) for i in np.random.default_rng([self.seed, self.epoch]).permutation(self.size))
+def split_step(batch_size: int, by_length: bool) -> tuple[int, int]:
+    """(samples of one forward pass, passes) of a batch: one pass, or as many equal parts as divide it, up to four."""
+    parts = next(parts for parts in range(MAX_PARTS, 0, -1) if batch_size % parts == 0) if by_length else 1
+    return batch_size // parts, parts
 
 
 def use_sampler(trainer: Any, by_length: bool) -> None:
-    """Make `trainer` draw its training samples by one of the samplers above (instead of transformers' own)."""
-    dataset = trainer.train_dataset
-    batch = trainer.args.train_batch_size * trainer.args.gradient_accumulation_steps
-    seed = trainer.args.data_seed if trainer.args.data_seed is not None else trainer.args.seed
-    sampler: Sampler[int]
-    if by_length:
-        sampler = LengthSampler([sample_length(row) for row in dataset], batch * trainer.args.world_size, seed)
-    else:
-        sampler = ShuffleSampler(len(dataset), seed)
+    """Make `trainer` draw its training samples by the sampler above (instead of transformers' own)."""
+    dataset, arguments = trainer.train_dataset, trainer.args
+    step = arguments.train_batch_size * arguments.gradient_accumulation_steps * arguments.world_size
+    seed = arguments.data_seed if arguments.data_seed is not None else arguments.seed
+    lengths = [sample_length(row) for row in dataset] if by_length else [0] * len(dataset)
+    sampler = StepSampler(lengths, step if by_length else 1, seed)
     trainer._get_train_sampler = lambda *_: sampler
 
 

@@ -7,7 +7,6 @@ adapter, and the reference is a second, frozen model.
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +55,7 @@ def train_dpo(
     before = write_texts(policy, tokenizer, prompts)
     trainer = _build_trainer(policy, reference, tokenizer, recipe, hardware, work, train)
     report(f"DPO: {len(train)} pairs, beta {recipe.dpo_beta}, loss {recipe.dpo_loss}, {hardware.device}")
-    seconds = loop.run_trainer(trainer, "DPO", hardware.batching != "plain", work, watchers)
+    seconds = loop.run_trainer(trainer, "DPO", hardware.batching == "length", work, watchers)
     trained = trainer.accelerator.unwrap_model(trainer.model).eval()
     figures: dict[str, float] = {"pairs": len(train), "steps": trainer.state.global_step}
     figures |= _last_values(trainer.state.log_history)
@@ -102,13 +101,11 @@ def _build_trainer(
 ) -> Any:
     from trl import DPOConfig, DPOTrainer
 
-    per_step = recipe.dpo_batch_size * recipe.gradient_accumulation
-    total_steps = math.ceil(math.ceil(len(train) / per_step) * recipe.dpo_epochs)
-    arguments = loop.common_arguments(recipe, hardware, work, total_steps, recipe.dpo_learning_rate)
+    arguments = loop.common_arguments(
+        recipe, hardware, work, len(train), recipe.dpo_batch_size, recipe.dpo_epochs, recipe.dpo_learning_rate
+    )
     config = DPOConfig(
         **arguments,
-        num_train_epochs=recipe.dpo_epochs,
-        per_device_train_batch_size=recipe.dpo_batch_size,
         beta=recipe.dpo_beta,
         loss_type=[recipe.dpo_loss, "sft"] if recipe.dpo_sft_weight else [recipe.dpo_loss],
         loss_weights=[1.0, recipe.dpo_sft_weight] if recipe.dpo_sft_weight else None,

@@ -16,7 +16,7 @@ from typing import Any
 from llm_twin.errors import QualityError, TwinError
 from llm_twin.progress import report
 from llm_twin.recipes import TrainingRecipe
-from llm_twin.training.batching import use_sampler
+from llm_twin.training.batching import split_step, use_sampler
 from llm_twin.training.callbacks import stop_on_nan, watch_progress
 from llm_twin.training.checkpoints import disk_error, guard_checkpoints, last_complete, refused_write
 from llm_twin.training.export import make_readable
@@ -46,17 +46,21 @@ class TrainingResult:
 
 
 def common_arguments(
-    recipe: TrainingRecipe, hardware: Hardware, work: Path, total_steps: int, learning_rate: float
+    recipe: TrainingRecipe, hardware: Hardware, work: Path, samples: int, batch: int, epochs: float, rate: float
 ) -> dict[str, Any]:
-    """The part of TRL's arguments that SFT and DPO have in common."""
+    """The part of TRL's arguments that SFT and DPO have in common, for steps of `batch` samples at `rate`."""
+    total_steps = math.ceil(math.ceil(samples / (batch * recipe.gradient_accumulation)) * epochs)
+    size, parts = split_step(batch, hardware.batching == "length")
     return {
         "output_dir": str(work),
-        "learning_rate": learning_rate,
+        "num_train_epochs": epochs,
+        "learning_rate": rate,
         "lr_scheduler_type": "constant_with_warmup" if recipe.schedule == "constant" else recipe.schedule,
         "warmup_steps": math.ceil(total_steps * recipe.warmup_share),
         "weight_decay": recipe.weight_decay,
         "max_grad_norm": recipe.max_gradient_norm,
-        "gradient_accumulation_steps": recipe.gradient_accumulation,
+        "per_device_train_batch_size": size,
+        "gradient_accumulation_steps": parts * recipe.gradient_accumulation,
         "gradient_checkpointing": hardware.gradient_checkpointing,
         "optim": "paged_adamw_8bit" if recipe.method == "qlora" and hardware.device == "cuda" else "adamw_torch_fused",
         "bf16": hardware.precision == "bf16",

@@ -90,13 +90,13 @@ def build_trainer(
     per_step = recipe.sft_batch_size * recipe.gradient_accumulation
     total_steps = math.ceil(math.ceil(len(train) / per_step) * recipe.sft_epochs)
     every = max(1, total_steps // recipe.evaluations)
-    arguments = loop.common_arguments(recipe, hardware, work, total_steps, recipe.sft_learning_rate)
+    arguments = loop.common_arguments(
+        recipe, hardware, work, len(train), recipe.sft_batch_size, recipe.sft_epochs, recipe.sft_learning_rate
+    )
     if recipe.early_stopping and validation:
         arguments |= {"save_steps": every, "load_best_model_at_end": True, "metric_for_best_model": "eval_loss"}
     config = SFTConfig(
         **arguments,
-        num_train_epochs=recipe.sft_epochs,
-        per_device_train_batch_size=recipe.sft_batch_size,
         per_device_eval_batch_size=recipe.sft_batch_size,
         max_length=recipe.max_length,
         packing=packed,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from llm_twin.errors import TwinError
-from llm_twin.training.batching import LengthSampler, ShuffleSampler
+from llm_twin.training.batching import StepSampler, split_step
 from llm_twin.training.checkpoints import MARK, disk_error, is_complete, last_complete, mark_complete
 
 
@@ -51,36 +51,30 @@ def test_a_full_disk_says_what_to_do(tmp_path):
     assert "No space left" in str(error) and "LLM_TWIN_HOME" in str(error) and "goes on" in str(error)
 
 
-def test_samplers_depend_on_seed_and_epoch_alone():
-    lengths = [5, 90, 7, 88, 6, 91, 40, 41, 42]
-    first, again = LengthSampler(lengths, 3, seed=1), LengthSampler(lengths, 3, seed=1)
-    list(first)
+LENGTHS = [5, 90, 7, 88, 6, 91, 40, 41, 42, 12]
+
+
+def test_the_order_depends_on_seed_and_epoch_alone():
+    first, again = StepSampler(LENGTHS, 4, seed=1), StepSampler(LENGTHS, 4, seed=1)
+    before = list(first)
     again.set_epoch(1)
     first.set_epoch(1)
-    assert list(first) == list(again)
-    assert sorted(first) == list(range(9))
-    other = LengthSampler(lengths, 3, seed=2)
-    orders = {tuple(LengthSampler(lengths, 3, seed=s)) for s in range(8)}
-    assert len(orders) > 1 and sorted(other) == list(range(9))
-    shuffled = ShuffleSampler(9, seed=1)
-    before = list(shuffled)
-    shuffled.set_epoch(1)
-    assert list(shuffled) != before and sorted(shuffled) == sorted(before)
+    assert list(first) == list(again) != before
+    assert sorted(first) == list(range(10)) == sorted(before)
+    assert len({tuple(StepSampler(LENGTHS, 4, seed=seed)) for seed in range(8)}) > 1
 
 
-def test_each_batch_holds_samples_of_similar_length():
-    lengths = [5, 90, 7, 88, 6, 91, 40, 41, 42]
-    order = list(LengthSampler(lengths, 3, seed=3))
-    batches = [{lengths[i] // 35 for i in order[start : start + 3]} for start in (0, 3, 6)]
-    assert all(len(batch) == 1 for batch in batches)
+def test_a_step_holds_what_a_plain_shuffle_gives_it_longest_first():
+    for seed in range(5):
+        plain, ordered = (list(StepSampler(LENGTHS, size, seed)) for size in (1, 4))
+        for start in (0, 4, 8):
+            step = ordered[start : start + 4]
+            assert set(step) == set(plain[start : start + 4]), "what is learned together is left to chance"
+            assert [LENGTHS[i] for i in step] == sorted((LENGTHS[i] for i in step), reverse=True)
 
 
-def test_the_incomplete_batch_is_another_one_each_epoch():
-    sampler = LengthSampler(list(range(10, 110, 10)), 4, seed=1)
-    ends = set()
-    for epoch in range(6):
-        sampler.set_epoch(epoch)
-        order = list(sampler)
-        assert sorted(order) == list(range(10))
-        ends.add(tuple(sorted(order[8:])))
-    assert len(ends) > 3
+def test_a_batch_is_computed_in_equal_parts():
+    assert [split_step(size, by_length=True) for size in (1, 2, 4, 6, 7, 8, 16)] == [
+        (1, 1), (1, 2), (1, 4), (2, 3), (7, 1), (2, 4), (4, 4),
+    ]  # fmt: skip
+    assert split_step(8, by_length=False) == (8, 1)

@@ -75,6 +75,17 @@ def test_packed_samples_do_not_see_each_other(tiny_base, tiny_samples, tiny_reci
             assert torch.allclose(together[start:end], alone, atol=1e-4)
 
 
+def test_a_step_in_parts_is_the_step_in_one_piece(tiny_base, tiny_samples, tiny_recipe, tmp_path):
+    """Sorted by length and summed over its parts, a step's gradient is that of the same samples in one batch."""
+    losses = {}
+    for batching in ("length", "plain"):
+        recipe = tiny_recipe.model_copy(update={"batching": batching, "sft_batch_size": 8})
+        done = sft.train_sft(tiny_base, tiny_samples, recipe, tmp_path / batching, tmp_path / f"work-{batching}")
+        losses[batching] = [entry["loss"] for entry in done.history if "loss" in entry]
+    assert len(losses["length"]) == 8
+    assert losses["length"] == pytest.approx(losses["plain"], abs=2e-4)
+
+
 def test_same_seed_gives_the_same_adapter_bytes_and_another_seed_does_not(
     tiny_base, tiny_samples, tiny_recipe, tmp_path
 ):
