@@ -49,7 +49,7 @@ def common_arguments(
     recipe: TrainingRecipe, hardware: Hardware, work: Path, samples: int, batch: int, epochs: float, rate: float
 ) -> dict[str, Any]:
     """The part of TRL's arguments that SFT and DPO have in common, for steps of `batch` samples at `rate`."""
-    total_steps = math.ceil(math.ceil(samples / (batch * recipe.gradient_accumulation)) * epochs)
+    total_steps = count_steps(recipe, samples, batch, epochs)
     size, parts = split_step(batch, hardware.batching == "length")
     return {
         "output_dir": str(work),
@@ -79,6 +79,12 @@ def common_arguments(
         "disable_tqdm": True,
         "dataloader_pin_memory": hardware.device == "cuda",
     }
+
+
+def count_steps(recipe: TrainingRecipe, samples: int, batch: int, epochs: float) -> int:
+    """Optimizer steps of a run, of all processes together: under torchrun each adds a batch to a step."""
+    together = batch * recipe.gradient_accumulation * int(os.environ.get("WORLD_SIZE", "1"))
+    return math.ceil(math.ceil(samples / together) * epochs)
 
 
 def lora_config(recipe: TrainingRecipe) -> Any:

@@ -87,8 +87,7 @@ def build_trainer(
     from trl import SFTConfig, SFTTrainer
 
     packed = hardware.batching == "packed"
-    per_step = recipe.sft_batch_size * recipe.gradient_accumulation
-    total_steps = math.ceil(math.ceil(len(train) / per_step) * recipe.sft_epochs)
+    total_steps = loop.count_steps(recipe, len(train), recipe.sft_batch_size, recipe.sft_epochs)
     every = max(1, total_steps // recipe.evaluations)
     arguments = loop.common_arguments(
         recipe, hardware, work, len(train), recipe.sft_batch_size, recipe.sft_epochs, recipe.sft_learning_rate
