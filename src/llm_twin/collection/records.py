@@ -17,7 +17,7 @@ from llm_twin.errors import SourceError
 Media = Literal["html", "article-html", "markdown", "text"]
 
 # Raised when the extraction changes what it makes of the same bytes: pages are then read anew, as new revisions.
-EXTRACTION_VERSION = "2"
+EXTRACTION_VERSION = "3"
 
 _TRACKING = re.compile(
     r"^(utm_\w+|fbclid|gclid|mc_cid|mc_eid|igshid|ref_src|source|r|s|sk|gi|showWelcomeOnShare|triedRedirect)$"

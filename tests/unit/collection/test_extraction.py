@@ -183,3 +183,46 @@ def test_an_article_that_only_json_ld_holds() -> None:
         f"<html><head><script type='application/ld+json'>{data}</script></head><body><div id='app'></div></body></html>"
     )
     assert "Sentence 29 of the report" in extract_page(page.encode(), "https://x.example/a").text
+
+
+def test_what_the_markup_hides_is_left_out_unless_it_is_the_page() -> None:
+    hidden = "".join(f"<p {how}>{PARAGRAPH} Unseen {n}.</p>" for n, how in enumerate(
+        ["style='display: none'", "hidden", "aria-hidden='true'", "style='visibility:hidden'"]
+    ))  # fmt: skip
+    shown = "".join(f"<p>{PARAGRAPH} Shown {n}.</p>" for n in range(6))
+    text = extract_page(
+        f"<html><body><article>{shown}{hidden}</article></body></html>".encode(), "https://x.example/a"
+    ).text
+    assert "Shown 5" in text and "Unseen" not in text
+    waiting = f"<html><body><div style='display:none'><article>{shown}</article></div><p>Loading…</p></body></html>"
+    assert "Shown 5" in extract_page(waiting.encode(), "https://x.example/a").text
+
+
+def test_formulas_stay_where_they_stood() -> None:
+    fraction = "<mfrac><mrow><mi>a</mi><mo>+</mo><mn>1</mn></mrow><msup><mi>b</mi><mn>2</mn></msup></mfrac>"
+    drawn = f"<math><mi>x</mi><mo>=</mo>{fraction}</math>"
+    tex = "<annotation encoding='application/x-tex'>y = \\frac{1}{2}</annotation>"
+    noted = f"<math><semantics><mi>y</mi>{tex}</semantics></math>"
+    katex = f"<span class='katex'><span style='display:none'>{noted}</span><span aria-hidden='true'>y=12</span></span>"
+    script = "<script type='math/tex; mode=display'>z^2</script>"
+    body = f"<p>{PARAGRAPH} Where {drawn} holds, and {katex} too; so {script} ends it.</p>" * 2
+    filler = "".join(f"<p>{PARAGRAPH} Line {n}.</p>" for n in range(4))
+    page = f"<html><body><article>{filler}{body}</article></body></html>"
+    text = extract_page(page.encode(), "https://x.example/a").text
+    assert "Where x = (a + 1)/b^2 holds, and $y = \\frac{1}{2}$ too; so $$z^2$$ ends it." in text
+    assert "y=12" not in text
+
+
+def test_a_paragraph_that_both_witnesses_read_twice_stays_twice() -> None:
+    section = f"<section><h2>Part</h2><p>{PARAGRAPH} The same.</p></section>"
+    body = f"<p>{PARAGRAPH} First.</p>{section}<p>{PARAGRAPH} Between.</p>{section}"
+    page = f"<html><body><article>{body}</article></body></html>"
+    assert extract_page(page.encode(), "https://x.example/a").text.count("The same.") == 2
+
+
+def test_the_line_under_the_title_is_the_author_s_too() -> None:
+    dek = "A short history of the gauges on this coast, and of those who read them by hand."
+    head = f"<title>On gauges</title><meta name='description' content='{dek}'>"
+    page = PAGE.replace("<title>On gauges - The Site</title>", head).replace("A short history</p>", f"{dek}</p>")
+    found = extract_page(page.encode(), "https://x.example/a")
+    assert found.subtitle == dek and dek in found.text

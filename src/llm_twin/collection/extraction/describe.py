@@ -10,6 +10,7 @@ from lxml.html import HtmlElement
 from numpy.typing import NDArray
 
 from llm_twin.collection.extraction.markdown import HEADINGS
+from llm_twin.collection.extraction.trees import is_hidden
 from llm_twin.collection.extraction.units import Unit
 
 KEPT_SHARE = 0.7  # of a unit's words, for a witness to have kept it
@@ -31,9 +32,9 @@ Numbers = NDArray[np.float64]
 
 
 def describe_units(units: list[Unit], shares: Numbers, sizes: Numbers) -> dict[str, Numbers]:
-    """The features by name, each of shape (n,)."""
+    """The features by name, each of shape (n,); `shares`, shape (n, 3), are those of the witnesses and of JSON-LD."""
     count = len(units)
-    t, r = shares[:, 0], shares[:, 1]
+    t, r, told = shares[:, 0], shares[:, 1], shares[:, 2]
     in_t, in_r = t >= KEPT_SHARE, r >= KEPT_SHARE
     both = in_t & in_r
     core = np.flatnonzero(both & (sizes >= 5))
@@ -62,6 +63,8 @@ def describe_units(units: list[Unit], shares: Numbers, sizes: Numbers) -> dict[s
     forms = [_describe_form(unit) for unit in units]
     columns |= {name: np.array([form[name] for form in forms], float) for name in forms[0]}
     columns |= _describe_page(units, sizes, links, (in_t, in_r))
+    columns["told"] = told
+    columns["pg_told"] = np.full(count, float((sizes * told).sum()) / max(1.0, float(sizes.sum())))
     columns["win_t"], columns["win_r"] = _around(t, sizes), _around(r, sizes)
     return columns
 
@@ -146,13 +149,8 @@ def _describe_form(unit: Unit) -> dict[str, bool]:
         "navtag": not _OUTSIDE.isdisjoint(tags),
         "inart": "article" in tags or "main" in tags,
         "comment": any(_COMMENTS.search(f"{e.get('class') or ''} {e.get('id') or ''}") for e in named),
-        "hidden": any(_is_hidden(e) for e in (element, *above)),
+        "hidden": any(is_hidden(e) for e in (element, *above)),
     }
-
-
-def _is_hidden(element: HtmlElement) -> bool:
-    style = (element.get("style") or "").replace(" ", "")
-    return element.get("hidden") is not None or "display:none" in style or element.get("aria-hidden") == "true"
 
 
 def _neighbours(votes: Numbers, sizes: Numbers) -> tuple[Numbers, Numbers]:

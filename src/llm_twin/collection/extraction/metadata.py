@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import html
 import json
 import re
 from collections.abc import Iterator
@@ -9,12 +11,17 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
+from lxml.etree import LxmlError
 from lxml.html import HtmlElement
 
+from llm_twin.collection.extraction.bylines import read_author
 from llm_twin.collection.records import canonicalize_url, clean_line, parse_when
 
 _ARTICLE_TYPES = re.compile(r"article|posting|report|blog", re.IGNORECASE)
 _NAME_SPLIT = re.compile(r"\s+[|·•–—»:-]\s+")
+
+
+EXTENSIVE = False
 
 
 @dataclass
@@ -43,31 +50,40 @@ def read_metadata(root: HtmlElement, url: str) -> Metadata:
         subtitle=clean_line(
             _text(linked.get("description")) or metas.get("og:description") or metas.get("description")
         ),
-        author=_author(root, metas, linked),
+        author=read_author(
+            root, metas, linked, (clean_line(site), (urlsplit(url).hostname or "").removeprefix("www."))
+        ),
         site=clean_line(site),
-        published=_first_date(linked.get("datePublished"), *(metas.get(k) for k in _PUBLISHED), *_times(root)),
+        published=_first_date(linked.get("datePublished"), *(metas.get(k) for k in _PUBLISHED), *_times(root))
+        or _guess_date(root, url),
         updated=_first_date(linked.get("dateModified"), *(metas.get(k) for k in _UPDATED)),
         language=_language(root, metas),
         tags=_tags(root, metas, linked),
     )
 
 
+def read_told_text(root: HtmlElement) -> str:
+    """The article's text as JSON-LD repeats it for machines, or ""; sometimes only its beginning."""
+    told = max((_text(linked.get("articleBody")) for linked in _linked_articles(root)), key=len, default="")
+    return re.sub(r"<[^>]{1,500}>", "\n", html.unescape(told))
+
+
+_TITLES = ("og:title", "twitter:title", "dc.title", "dcterms.title", "parsely-title", "citation_title")
 _PUBLISHED = (
     "article:published_time", "datepublished", "date", "pubdate", "dc.date", "dc.date.issued", "dcterms.created",
     "parsely-pub-date", "sailthru.date", "publish_date", "publish-date", "citation_publication_date",
     "og:published_time",
     "article.published", "article_date_original", "originalpublicationdate", "created",
 )  # fmt: skip
-_AUTHORS = ("author", "article:author", "dc.creator", "byl", "parsely-author")
 _UPDATED = ("article:modified_time", "datemodified", "og:updated_time", "last-modified", "dcterms.modified", "revised")
 
 
 def _metas(root: HtmlElement) -> dict[str, str]:
     found: dict[str, str] = {}
     for meta in root.iter("meta"):
-        name = (meta.get("property") or meta.get("name") or meta.get("itemprop") or "").strip().lower()
+        names = (meta.get("property") or meta.get("name") or meta.get("itemprop") or "").lower().split()
         content = (meta.get("content") or "").strip()
-        if name and content:
+        for name in names if content else ():
             found.setdefault(name, content)
     return found
 
@@ -95,20 +111,31 @@ def _linked_articles(root: HtmlElement) -> Iterator[dict[str, Any]]:
 
 
 def _title(root: HtmlElement, metas: dict[str, str], linked: dict[str, Any], site: str) -> str:
-    """The headline: what the page calls itself, checked against the h1 that says the same."""
-    named = clean_line(_text(linked.get("headline")) or metas.get("og:title") or metas.get("twitter:title"))
-    headings = [clean_line(h.text_content()) for h in root.iter("h1")]
-    headings = [h for h in headings if 2 < len(h) < 300]
+    """The headline: what the page calls itself, checked against the heading that says the same."""
+    named = clean_line(_text(linked.get("headline")) or next((metas[k] for k in _TITLES if metas.get(k)), ""))
     document = clean_line(next((t.text_content() for t in root.iter("title")), ""))
+    if named.casefold() == clean_line(site).casefold():
+        named = ""
+    headings = [(clean_line(h.text_content()), h) for h in root.iter("h1", "h2")]
+    headings = [(text, h) for text, h in headings if 2 < len(text) < 300]
+    site = site or next((text for text, h in headings if _is_banner(h, text, "")), "")
     for candidate in (named, document):
-        for heading in headings:
-            if heading and heading.casefold() in candidate.casefold() and len(heading) * 3 > len(candidate):
-                return heading
-    if named:
-        return _without_site(named, site)
-    if len(headings) == 1:
-        return headings[0]
-    return _without_site(document, site)
+        # The site's own name is often a heading too, and a part of the title: the article's is another, longer one.
+        said = [text for text, h in headings if _repeats(text, candidate) and not _is_banner(h, text, site)]
+        if said:
+            return max(said, key=len)
+    first = [text for text, h in headings if h.tag == "h1"]
+    return _without_site(named or document or (first[0] if len(first) == 1 else ""), site)
+
+
+def _repeats(heading: str, candidate: str) -> bool:
+    return heading.casefold() in candidate.casefold() and len(heading) * 3 > len(candidate)
+
+
+def _is_banner(heading: HtmlElement, text: str, site: str) -> bool:
+    """Whether a heading names the site: by its text, or as the link to the front page."""
+    links = [a.get("href") or "" for a in (*heading.iter("a"), *heading.iterancestors("a"))]
+    return text.casefold() == clean_line(site).casefold() or any(urlsplit(h).path in ("", "/") and h for h in links)
 
 
 def _without_site(title: str, site: str) -> str:
@@ -129,29 +156,6 @@ def _without_site(title: str, site: str) -> str:
     return title
 
 
-def _author(root: HtmlElement, metas: dict[str, str], linked: dict[str, Any]) -> str:
-    people = linked.get("author")
-    names = [
-        _text(p.get("name") if isinstance(p, dict) else p) for p in (people if isinstance(people, list) else [people])
-    ]
-    named = ", ".join(name for name in names if name and "://" not in name)
-    for candidate in (
-        named,
-        *(metas.get(k, "") for k in ("author", "article:author", "dc.creator", "byl", "parsely-author")),
-    ):
-        if candidate and "://" not in candidate:
-            return clean_line(re.sub(r"^by\s+", "", candidate, flags=re.IGNORECASE))
-    for element in root.iter("a", "span", "p", "div", "address"):
-        marks = (
-            f"{element.get('rel') or ''} {element.get('itemprop') or ''} {element.get('class') or ''}".lower().split()
-        )
-        if any(mark in ("author", "byline", "p-author", "author-name", "byline-name") for mark in marks):
-            name = re.sub(r"^(?:by|from|von|par)\s+", "", clean_line(element.text_content()), flags=re.IGNORECASE)
-            if 2 < len(name) < 60:
-                return name
-    return ""
-
-
 def _times(root: HtmlElement) -> list[str]:
     """Dates of <time> elements, the marked ones first."""
     times = [t for t in root.iter("time") if t.get("datetime")]
@@ -169,6 +173,17 @@ def _first_date(*candidates: Any) -> str:
         if moment is not None:
             return moment.isoformat().replace("+00:00", "Z")
     return ""
+
+
+def _guess_date(root: HtmlElement, url: str) -> str:
+    """A day found elsewhere in the markup, the address or the text (htmldate, Barbaresi 2020, JOSS), or ""."""
+    from htmldate import find_date
+
+    try:
+        found = find_date(copy.deepcopy(root), url=url, original_date=True, extensive_search=EXTENSIVE)
+    except (ValueError, TypeError, AttributeError, LxmlError):
+        return ""
+    return _first_date(found)
 
 
 def _canonical(root: HtmlElement, metas: dict[str, str], url: str) -> str:

@@ -7,16 +7,15 @@ from dataclasses import dataclass, field
 
 from lxml.html import HtmlElement
 
+from llm_twin.collection.extraction.formulas import write_out_formulas
 from llm_twin.collection.extraction.markdown import HEADINGS, render_markdown
-from llm_twin.collection.extraction.metadata import Metadata, read_metadata
-from llm_twin.collection.extraction.trees import decode_page, parse_page
+from llm_twin.collection.extraction.metadata import Metadata, read_metadata, read_told_text
+from llm_twin.collection.extraction.trees import UNREAD_TAGS, decode_page, drop_hidden, parse_page
 from llm_twin.collection.extraction.units import Unit, list_units, tokenize
 from llm_twin.collection.extraction.voting import select_units
 from llm_twin.collection.extraction.witnesses import Coverage, ask_readability, ask_trafilatura
 from llm_twin.collection.records import ItemError
 
-# Nobody's article, for either witness, but rich in text.
-_NEVER = ("script", "style", "noscript", "template", "svg", "iframe")
 HIDDEN_WORDS = 60  # an article that is nowhere in the markup has at least so many
 HIDDEN_SHARE = 0.5  # and less than this of it is there
 
@@ -42,26 +41,18 @@ def extract_page(raw: bytes, url: str, charset: str | None = None) -> Page:
     if root is None:
         raise ItemError(url, "empty", "no markup in it")
     about = read_metadata(root, url)
-    whole = copy.deepcopy(root)
-    body = root.find("body")
-    for element in list(root.iter(*_NEVER)):
-        # Pictures that wait for a script hide in noscript; so does, now and then, a whole article.
-        if element.tag != "noscript" or len(element.findall(".//p")) < 3:
-            element.drop_tree()
-    units = list_units(root if body is None else body)
-    first, second = ask_trafilatura(whole, url), ask_readability(root)
-    kept = select_units(units, first, second)
-    kept, subtitle = _drop_title(kept, about)
+    read = read_by_all(root, url)
+    kept = _drop_title(select_units(read.units, read.first, read.second, read.told), about)
     wanted = {id(unit.element) for unit in kept}
-    text = render_markdown(root if body is None else body, lambda element: _is_wanted(element, wanted))
-    if _lies_elsewhere(first, units, kept):
-        text = "\n\n".join(line.strip() for line in first.texts if line.strip())
+    text = render_markdown(read.body, lambda element: _is_wanted(element, wanted))
+    if _lies_elsewhere(read.first, read.units, kept):
+        text = "\n\n".join(line.strip() for line in read.first.texts if line.strip())
     if not text.strip():
         raise ItemError(url, "empty", "no article in this page")
     return Page(
         url=about.url or url,
         title=about.title,
-        subtitle=subtitle,
+        subtitle=about.subtitle,
         author=about.author,
         published=about.published,
         updated=about.updated,
@@ -69,6 +60,32 @@ def extract_page(raw: bytes, url: str, charset: str | None = None) -> Page:
         tags=about.tags,
         text=text,
     )
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A page before it is judged: its units, and what each witness keeps of them."""
+
+    body: HtmlElement
+    units: list[Unit]
+    first: Coverage  # trafilatura's
+    second: Coverage  # readability-lxml's
+    told: Coverage  # the page's own, in JSON-LD
+
+
+def read_by_all(root: HtmlElement, url: str) -> Reading:
+    """Ask all witnesses. Changes `root`."""
+    told = Coverage(read_told_text(root).split("\n"))
+    drop_hidden(root)
+    write_out_formulas(root)
+    whole = copy.deepcopy(root)
+    found = root.find("body")
+    body = root if found is None else found
+    for element in list(root.iter(*UNREAD_TAGS)):
+        # Pictures that wait for a script hide in noscript; so does, now and then, a whole article.
+        if element.tag != "noscript" or len(element.findall(".//p")) < 3:
+            element.drop_tree()
+    return Reading(body, list_units(body), ask_trafilatura(whole, url), ask_readability(root), told)
 
 
 def _lies_elsewhere(found: Coverage, units: list[Unit], kept: list[Unit]) -> bool:
@@ -84,16 +101,8 @@ def _is_wanted(element: HtmlElement, wanted: set[int]) -> bool:
     return id(element) in wanted
 
 
-def _drop_title(kept: list[Unit], about: Metadata) -> tuple[list[Unit], str]:
-    """(the units without a heading that repeats the title or subtitle at the top, the subtitle that stood there)."""
-    title, described = tokenize(about.title), tokenize(about.subtitle)
-    subtitle = ""
-    rest = list(kept)
-    for unit in kept[:4]:
-        is_heading = unit.element.tag in HEADINGS
-        if is_heading and unit.tokens == title:
-            rest.remove(unit)
-        elif described and unit.tokens == described and len(unit.tokens) < 40 and len(kept) > 3:
-            subtitle = about.subtitle
-            rest.remove(unit)
-    return rest, subtitle
+def _drop_title(kept: list[Unit], about: Metadata) -> list[Unit]:
+    """The units without a heading at the top that only repeats the title: that has a field of its own."""
+    title = tokenize(about.title)
+    repeated = {id(unit) for unit in kept[:4] if unit.element.tag in HEADINGS and unit.tokens == title}
+    return [unit for unit in kept if id(unit) not in repeated]

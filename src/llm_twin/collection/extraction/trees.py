@@ -17,6 +17,9 @@ _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codec
 SNIFF_BYTES = 4096
 GUESS_BYTES = 60_000
 WESTERN_SHARE = 0.3
+HIDDEN_SHARE = 0.8  # of a page's letters
+# Nobody's article, for either witness, but rich in text.
+UNREAD_TAGS = ("script", "style", "noscript", "template", "svg", "iframe")
 MAX_DEPTH = 400  # deeper markup is broken markup; what lies below is lifted up to there
 
 
@@ -90,3 +93,37 @@ def flatten_depths(root: HtmlElement) -> None:
         for child in list(element):
             element.remove(child)
         element.text, element.tail = text, tail
+
+
+def drop_hidden(root: HtmlElement) -> None:
+    """Remove what the markup itself hides from a reader, unless that is most of the page: then a script shows it."""
+    body = root.find("body")
+    body = root if body is None else body
+    hidden: list[HtmlElement] = []
+    stack = [body]
+    while stack:
+        element = stack.pop()
+        if is_hidden(element) and element.find(".//math") is None:
+            hidden.append(element)
+        else:
+            stack.extend(child for child in element if isinstance(child.tag, str))
+    if hidden and sum(map(_count_letters, hidden)) < HIDDEN_SHARE * _count_letters(body):
+        for element in hidden:
+            element.drop_tree()
+
+
+def is_hidden(element: HtmlElement) -> bool:
+    """Whether an element's own attributes keep it from being shown."""
+    style = (element.get("style") or "").replace(" ", "").lower()
+    return (
+        (element.get("hidden") is not None and element.get("hidden") != "until-found")
+        or "display:none" in style
+        or "visibility:hidden" in style
+        or element.get("aria-hidden") == "true"
+    )
+
+
+def _count_letters(element: HtmlElement) -> int:
+    texts = [element.text, *(child.tail for child in element)] if element.tag not in UNREAD_TAGS else []
+    own = sum(len(text.strip()) for text in texts if text)
+    return own + sum(_count_letters(child) for child in element if isinstance(child.tag, str))

@@ -7,6 +7,7 @@ laid over the page's own units, so that whatever is kept is rendered from the pa
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Iterable
 
 import readability
@@ -46,12 +47,12 @@ class Coverage:
 
     def __init__(self, texts: Iterable[str]) -> None:
         self.texts = list(texts)
-        self.lines: set[tuple[str, ...]] = set()
+        self.lines: Counter[tuple[str, ...]] = Counter()
         every: list[str] = []
         for text in self.texts:
             tokens = tokenize(text)
             every += tokens
-            self.lines.add(tuple(tokens))
+            self.lines[tuple(tokens)] += 1
             if "|" in text:  # a row of a table
                 self.lines.update(tuple(tokenize(cell)) for cell in text.split("|"))
         self.tokens = every

@@ -28,6 +28,7 @@ MAX_RETRY_AFTER_SECONDS = 30.0
 BACKOFF_SECONDS = 0.5
 RETRY_STATUSES = {408, 425, 429, 500, 502, 503, 504}
 ROBOTS_BYTES = 512_000  # RFC 9309: at least 500 KiB are read
+UNREACHED = ("dns", "connection")
 HTML_TYPES = ("text/html", "application/xhtml+xml")
 
 
@@ -119,11 +120,14 @@ class Fetcher:
         max_bytes: int | None = None,
         fallbacks: Sequence[str] = (),
     ) -> Response:
-        """Fetch `url`, or the first of `fallbacks` that works. Raises the first URL's FetchError if none does."""
+        """Fetch `url`; if its host cannot be reached, the first of `fallbacks` that works.
+
+        Raises the first URL's FetchError if none does.
+        """
         try:
             return await self._follow(url, state, headers, max_bytes or self.max_bytes)
-        except FetchError:
-            for other in fallbacks:
+        except FetchError as error:
+            for other in fallbacks if error.reason in UNREACHED else ():
                 try:
                     return await self._follow(other, None, headers, max_bytes or self.max_bytes)
                 except FetchError:
@@ -179,6 +183,8 @@ class Fetcher:
             try:
                 async with host.gate:
                     await host.wait_turn()
+                    if host.is_open():  # it fell ill while this one waited
+                        raise problem or FetchError(url, "circuit-open", f"{parts.netloc} failed too often")
                     response = await self._request(url, here, headers, max_bytes)
             except FetchError as error:
                 problem = error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 from llm_twin.collection.http import FetchError
 from llm_twin.collection.http.fetching import HTML_TYPES
@@ -42,6 +43,16 @@ def is_bot_check(body: bytes) -> bool:
         return False
     start = body[:BOT_CHECK_BYTES].lower()
     return any(mark in start for mark in _BOT_CHECKS) and start.count(b"<p") < 10
+
+
+def other_addresses(url: str) -> list[str]:
+    """Where a page may also be if its host is gone: sites move between `www.` and the bare name, old links do not."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if parts.netloc != host or "." not in host or host.rsplit(".", 1)[1].isdigit():
+        return []
+    other = host.removeprefix("www.") if host.startswith("www.") else f"www.{host}"
+    return [urlunsplit(("https", other, parts.path, parts.query, ""))]
 
 
 async def fetch_pages(
@@ -107,7 +118,7 @@ async def _fetch_page(
         state = None
     problem: Failure
     try:
-        response = await context.fetcher.get(url, state=state)
+        response = await context.fetcher.get(url, state=state, fallbacks=other_addresses(url))
         if response.not_modified:
             return Unchanged(url)
         kind = response.content_type

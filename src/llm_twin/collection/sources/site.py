@@ -17,7 +17,7 @@ from llm_twin.collection.http import FetchError, Response
 from llm_twin.collection.records import Event, Failure, Found, canonicalize_url
 from llm_twin.collection.sources.context import Context, is_url
 from llm_twin.collection.sources.feeds import FEED_TYPES, Entry, Feed, looks_like_feed, parse_feed
-from llm_twin.collection.sources.pages import fetch_pages, is_bot_check
+from llm_twin.collection.sources.pages import fetch_pages, is_bot_check, other_addresses
 from llm_twin.collection.sources.sitemaps import read_sitemaps
 from llm_twin.documents import Platform
 from llm_twin.errors import SourceError
@@ -43,7 +43,7 @@ def matches(location: str) -> bool:
 async def collect(location: str, context: Context) -> AsyncIterator[Event]:
     """Yield the articles of a site. Raises SourceError if its first page cannot be had."""
     try:
-        first = await context.fetcher.get(location)
+        first = await context.fetcher.get(location, fallbacks=other_addresses(location))
     except FetchError as error:
         raise SourceError(f"{location}: {error.reason}: {error.detail}", "check the address in a browser") from error
     feeds: list[Feed] = []
