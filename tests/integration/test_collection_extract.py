@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,6 +16,8 @@ from typer.testing import CliRunner, Result
 from benchmarks.collection import make_page
 from llm_twin.cli import app, collection
 from llm_twin.collection import pool
+from llm_twin.collection.extraction import pages
+from llm_twin.collection.records import ItemError
 
 FIELDS = {"title", "subtitle", "author", "published", "updated", "url", "language", "tags", "text"}
 
@@ -105,3 +109,32 @@ def test_addresses(address: str) -> None:
     assert result.exit_code == 1
     assert [record["title"] for record in records(result)] == ["Entry 7"]
     assert "bot-check" in result.stderr and "http-404" in result.stderr
+
+
+def read_or_die(page: str) -> str:
+    """In a worker: one page ends its process, as a crash in a parser would."""
+    if page == "deadly":
+        os._exit(1)
+    return page.upper()
+
+
+def test_a_page_that_ends_its_process_is_named_and_the_others_are_read() -> None:
+    async def read() -> list[object]:
+        with pool.ExtractionPool(2, expected_pages=1000) as workers:
+            pages = ["a", "b", "deadly", "c", "d"]
+            return await asyncio.gather(*(workers.run(read_or_die, page) for page in pages), return_exceptions=True)
+
+    *others, failure = sorted(asyncio.run(read()), key=lambda one: isinstance(one, Exception))
+    assert others == ["A", "B", "C", "D"]
+    assert isinstance(failure, ItemError) and "deadly: crashed" in str(failure)
+
+
+def test_a_page_that_breaks_the_parsers_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def give_up(*_: object) -> None:
+        raise RecursionError("maximum recursion depth exceeded")
+
+    (tmp_path / "1.html").write_bytes(make_page(1))
+    monkeypatch.setattr(pages, "read_by_all", give_up)
+    result = run(str(tmp_path / "1.html"), str(tmp_path / "none.html"))
+    assert result.exit_code == 1
+    assert "1.html: unreadable: RecursionError" in result.stderr and "none.html" in result.stderr

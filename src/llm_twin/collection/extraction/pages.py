@@ -13,7 +13,7 @@ from llm_twin.collection.extraction.metadata import Metadata, read_metadata, rea
 from llm_twin.collection.extraction.trees import UNREAD_TAGS, decode_page, drop_hidden, parse_page
 from llm_twin.collection.extraction.units import Unit, list_units, tokenize
 from llm_twin.collection.extraction.voting import select_units
-from llm_twin.collection.extraction.witnesses import Coverage, ask_readability, ask_trafilatura
+from llm_twin.collection.extraction.witnesses import BREAKDOWNS, Coverage, ask_readability, ask_trafilatura
 from llm_twin.collection.records import ItemError
 
 HIDDEN_WORDS = 60  # an article that is nowhere in the markup has at least so many
@@ -36,7 +36,14 @@ class Page:
 
 
 def extract_page(raw: bytes, url: str, charset: str | None = None) -> Page:
-    """Extract an article from a page's bytes. Raises ItemError if there is none."""
+    """Extract an article from a page's bytes. Raises ItemError if there is none, or if no parser gets through it."""
+    try:
+        return _extract(raw, url, charset)
+    except BREAKDOWNS as error:
+        raise ItemError(url, "unreadable", f"{type(error).__name__}: {str(error)[:200]}") from error
+
+
+def _extract(raw: bytes, url: str, charset: str | None) -> Page:
     root = parse_page(decode_page(raw, charset))
     if root is None:
         raise ItemError(url, "empty", "no markup in it")

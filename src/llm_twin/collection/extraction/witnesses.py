@@ -18,8 +18,8 @@ from lxml.html import HtmlElement
 
 from llm_twin.collection.extraction.units import list_units, tokenize
 
-# A page that breaks one witness is left to the other.
-_BREAKDOWNS = (
+# What pages do to parsers. One that breaks one witness is left to the other.
+BREAKDOWNS = (
     *(readability.readability.Unparseable, etree.LxmlError),
     *(ValueError, TypeError, AttributeError, IndexError, KeyError, AssertionError, RecursionError),
 )
@@ -70,7 +70,7 @@ def ask_trafilatura(root: HtmlElement, url: str) -> Coverage:
     """What trafilatura keeps (Barbaresi 2021, ACL demo). `root` is used up; it reads the page's scripts as well."""
     try:
         found = trafilatura.bare_extraction(root, url=url, include_comments=False, with_metadata=False)
-    except _BREAKDOWNS:
+    except BREAKDOWNS:
         found = None
     text = getattr(found, "text", None) or ""
     return Coverage(text.split("\n"))
@@ -81,13 +81,6 @@ def ask_readability(root: HtmlElement) -> Coverage:
     try:
         summary = _Reader(root).summary(html_partial=True)
         kept = lxml_html.fromstring(summary)
-    except (
-        readability.readability.Unparseable,
-        ValueError,
-        TypeError,
-        AttributeError,
-        etree.LxmlError,
-        RecursionError,
-    ):
+    except BREAKDOWNS:
         return Coverage([])
     return Coverage(unit.text for unit in list_units(kept))
