@@ -85,6 +85,13 @@ def _require_fit_for_prod(root: Path, release: Release) -> None:
             f"staging runs {staged.version}, not {release.version}: prod gets what staging has tried",
             f"`twin release promote {release.version} --to staging` first",
         )
+    tried, asked = (found.model_dump(exclude={"canary"}) for found in (staged, release))
+    changed = sorted(name for name in asked if tried[name] != asked[name])
+    if changed:
+        raise InputError(
+            f"staging's {release.version} is not what releases/{release.version}.yaml says: {', '.join(changed)}",
+            "one of the two was changed by hand: make the next version, and promote that to staging first",
+        )
     if release.images.unpinned:
         raise InputError(
             f"{release.version} names images without a digest: {', '.join(release.images.unpinned)}",

@@ -114,6 +114,21 @@ def test_promotion_changes_one_file_and_goes_through_staging(clone: Path, regist
         git(clone, "revert", "--no-edit", "HEAD")
 
 
+def test_what_was_changed_after_staging_does_not_reach_prod(clone: Path, registry: str, tracking: str) -> None:
+    path = make(clone, registry, tracking, "1.0.0")
+    promote_release(clone, "1.0.0", "staging")
+    commit(clone, "staging")
+    content = path.read_text()
+    path.write_text(content.replace("quantized2", "quantized9"))
+    commit(clone, "by hand")
+    with pytest.raises(InputError, match=r"staging's 1.0.0 is not what .*: model") as caught:
+        promote_release(clone, "1.0.0", "prod")
+    assert "next version" in caught.value.remedy
+    path.write_text(content)
+    commit(clone, "as it was")
+    promote_release(clone, "1.0.0", "prod")
+
+
 def test_promoted_values_reach_what_is_applied(clone: Path, registry: str, tracking: str) -> None:
     from tests.manifest_rules.build import build, find_kustomize
     from tests.manifest_rules.cluster import Cluster
