@@ -16,6 +16,7 @@ from llm_twin.similarity.overlap import RunIndex
 from llm_twin.similarity.tokens import hash_text
 
 COPY_WORDS = 8
+MAX_COPY_LIMIT = 0.25
 MAX_RUN_WORDS = 64  # a longer run is reported as this long
 EXTRACTED_WORDS = 30  # words of continuation that count as extracted (Carlini et al. 2023 take 50 tokens)
 
@@ -70,9 +71,12 @@ def _longest_run(text: str, training: RunIndex, words: int) -> int:
 
 
 def copy_limit(held_out: Iterable[float]) -> float:
-    """The share of copied words above which a text is a copy: 2 %, or held-out texts' 99th percentile if higher."""
+    """The share of copied words above which a text is a copy: 2 %, or held-out texts' 99th percentile if higher.
+
+    Never above MAX_COPY_LIMIT: an author who republishes has held-out texts that are copies, and is not a licence to.
+    """
     shares = list(held_out)
-    return max(0.02, float(np.percentile(shares, 99)) if shares else 0.0)
+    return min(MAX_COPY_LIMIT, max(0.02, float(np.percentile(shares, 99)) if shares else 0.0))
 
 
 def measure_memorisation(texts: Sequence[str], training: RunIndex, limit: float) -> Memorisation:

@@ -1,13 +1,14 @@
 """The guards beside the score: copies, Markov text and shuffled words score as the author and must not pass.
 
-Each limit comes from the author's own held-out documents, so that honest text is flagged about once in a hundred; a
-set of texts is unclean when more of it is flagged than that can explain.
+Each limit comes from the bulk of the author's own held-out text, and so does the share of honest text beyond it. A set
+of texts is unclean when more of it is flagged than that share can explain. The bulk and not the extremes: authors
+repeat themselves, and one document that stands in another would lift a 99th percentile until copies pass below it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from pydantic import BaseModel
@@ -18,9 +19,11 @@ from llm_twin.evaluation.voice.prose import cut_pieces
 from llm_twin.similarity.overlap import RunIndex
 
 FOLDS = 5
-EXPECTED = 0.02  # of honest texts, each guard flags at most about this share
+GUARDS = ("copy", "order", "babble")
+EXPECTED = 0.02  # of honest texts, a guard may flag this share, or what it flags of the held-out ones if that is more
 SURE = 0.01  # chance of as many flags among honest texts, below which a set is unclean
-SPREAD = 3.0  # standard deviations: percentiles of few pieces are too near
+SPREAD = 3.0  # standard deviations from the median, as its absolute deviations have them
+NORMAL = 1.4826  # standard deviations in a median absolute deviation (Rousseeuw and Croux 1993)
 
 
 class GuardFinding(BaseModel):
@@ -44,16 +47,28 @@ class Guards:
     copied_above: float
     own_gain_above: float
     any_gain_below: float
+    honest_flags: tuple[float, float, float]  # share of held-out pieces beyond each limit
 
     def inspect(self, texts: Sequence[str]) -> list[GuardFinding]:
         """Copy, order and babble over a set of texts (one for each prompt)."""
         copied = [copied_share(text, self.training) for text in texts]
         own = [self.own_trigrams.gain(word_tokens(text)) for text in texts]
         anyone = [self.any_trigrams.gain(masked_order_tokens(text)) for text in texts]
+        flags = self.flag(copied, own, anyone)
+        limits = (self.copied_above, self.own_gain_above, self.any_gain_below)
         return [
-            _find("copy", copied, [value > self.copied_above for value in copied], self.copied_above),
-            _find("order", own, [value > self.own_gain_above for value in own], self.own_gain_above),
-            _find("babble", anyone, [value < self.any_gain_below for value in anyone], self.any_gain_below),
+            _find(guard, values, flagged, limit, honest)
+            for guard, values, flagged, limit, honest in zip(
+                GUARDS, (copied, own, anyone), flags, limits, self.honest_flags, strict=True
+            )
+        ]
+
+    def flag(self, copied: Sequence[float], own: Sequence[float], anyone: Sequence[float]) -> list[np.ndarray]:
+        """Which texts each guard flags, by their copied share and both gains."""
+        return [
+            np.asarray(copied) > self.copied_above,
+            np.asarray(own) > self.own_gain_above,
+            np.asarray(anyone) < self.any_gain_below,
         ]
 
 
@@ -73,14 +88,26 @@ def fit_guards(documents: Mapping[str, Sequence[str]], words: int) -> Guards:
         own += [own_model.gain(word_tokens(piece)) for piece in held]
         anyone += [any_model.gain(masked_order_tokens(piece)) for piece in held]
     index, own_model, any_model = _models(["\n".join(documents[name]) for name in names])
-    return Guards(
+    guards = Guards(
         training=index,
         own_trigrams=own_model,
         any_trigrams=any_model,
         copied_above=copy_limit(copied),
-        own_gain_above=max(float(np.percentile(own, 99)), float(np.mean(own) + SPREAD * np.std(own))),
-        any_gain_below=min(float(np.percentile(anyone, 1)), float(np.mean(anyone) - SPREAD * np.std(anyone))),
+        own_gain_above=_beyond(own, SPREAD),
+        any_gain_below=_beyond(anyone, -SPREAD),
+        honest_flags=(0.0, 0.0, 0.0),
     )
+    honest = guards.flag(copied, own, anyone)
+    first, second, third = (float(flags.mean()) if len(flags) else 0.0 for flags in honest)
+    return replace(guards, honest_flags=(first, second, third))
+
+
+def _beyond(values: Sequence[float], spread: float) -> float:
+    """So many robust standard deviations from the median; without values, beyond everything."""
+    if not values:
+        return float(np.copysign(np.inf, spread))
+    middle = float(np.median(values))
+    return middle + spread * NORMAL * float(np.median(np.abs(np.asarray(values) - middle)))
 
 
 def _models(texts: Sequence[str]) -> tuple[RunIndex, Trigrams, Trigrams]:
@@ -91,11 +118,11 @@ def _models(texts: Sequence[str]) -> tuple[RunIndex, Trigrams, Trigrams]:
     )
 
 
-def _find(guard: str, values: Sequence[float], flags: Sequence[bool], limit: float) -> GuardFinding:
+def _find(guard: str, values: Sequence[float], flags: np.ndarray, limit: float, honest: float) -> GuardFinding:
     from scipy.stats import binom
 
-    flagged = sum(flags)
-    chance = float(binom.sf(flagged - 1, len(flags), EXPECTED)) if flagged else 1.0
+    flagged = int(flags.sum())
+    chance = float(binom.sf(flagged - 1, len(flags), max(EXPECTED, honest))) if flagged else 1.0
     return GuardFinding(
         guard=guard,
         flagged=flagged,

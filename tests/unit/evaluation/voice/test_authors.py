@@ -1,19 +1,15 @@
-"""The joint verdict on real authors, where LLM_TWIN_TEST_DATA holds a folder `authors`."""
+"""The joint gate on real authors, where LLM_TWIN_TEST_DATA holds `authors` and `handbook`: one test for each author."""
 
 import os
-import random
 from pathlib import Path
 
 import pytest
 
 from benchmarks.voice import keep_enough, read_authors
-from llm_twin.evaluation.voice.background import make_background
-from llm_twin.evaluation.voice.guards import fit_guards
-from llm_twin.evaluation.voice.prose import cut_pieces
-from llm_twin.evaluation.voice.scorer import fit_voice
-from llm_twin.evaluation.voice.verdict import judge_voice
+from benchmarks.voice_gate import Findings, encode_topics, make_bench, try_author
 
-WORDS = 100
+WORDS, TEXTS, SEED = 100, 60, 20
+AUTHORS = ("Maxime Labonne", "Paul Iusztin", "brandur", "burntsushi", "jakevdp", "matklad")
 pytestmark = pytest.mark.deep
 
 
@@ -22,44 +18,20 @@ def authors():
     folder = os.environ.get("LLM_TWIN_TEST_DATA")
     if not folder or not (Path(folder) / "authors").is_dir():
         pytest.skip("LLM_TWIN_TEST_DATA holds no folder `authors`")
-    return {name: texts[:40] for name, texts in keep_enough(read_authors(Path(folder) / "authors")).items()}
+    return keep_enough(read_authors(Path(folder) / "authors") | read_authors(Path(folder) / "handbook"))
 
 
-def stitch(texts, order, words, choice):
-    follows, starts = {}, []
-    for text in texts:
-        tokens = text.split()
-        starts.append(tuple(tokens[:order]))
-        for n in range(len(tokens) - order):
-            follows.setdefault(tuple(tokens[n : n + order]), []).append(tokens[n + order])
-    out = list(choice.choice(starts))
-    while len(out) < words:
-        after = follows.get(tuple(out[-order:]))
-        out += [choice.choice(after)] if after else choice.choice(starts)
-    return " ".join(out[:words])
+@pytest.fixture(scope="module")
+def topics(authors):
+    return encode_topics(authors, WORDS, SEED)
 
 
-def test_only_honest_text_of_the_author_passes(authors):
-    names = sorted(authors)
-    for author in names:
-        outsider = next(name for name in names if name != author)
-        documents = {f"{n}": text for n, text in enumerate(authors[author])}
-        training = {key: text for key, text in documents.items() if int(key) % 4}
-        unseen = [p for key, text in documents.items() if not int(key) % 4 for p in cut_pieces(text, WORDS)][:60]
-        rest = {name: authors[name] for name in names if name not in (author, outsider)}
-        scorer = fit_voice(training, make_background(rest, WORDS))
-        guards = fit_guards(training, WORDS)
-        choice = random.Random(1)
-        flat = ["\n".join(text) for text in training.values()]
-        other = [p for text in authors[outsider] for p in cut_pieces(text, WORDS)][:60]
-        sets = {
-            "unseen": unseen,
-            "outsider": other,
-            "copied": [p for text in training.values() for p in cut_pieces(text, WORDS)][:60],
-            "shuffled": [" ".join(choice.sample(text.split(), WORDS)) for text in unseen],
-            **{f"stitched {n}": [stitch(flat, n, WORDS, choice) for _ in range(60)] for n in (1, 2, 3)},
-        }
-        base = {f"p{n}": text for n, text in enumerate(other)}
-        for name, texts in sets.items():
-            verdict = judge_voice({f"p{n}": text for n, text in enumerate(texts)}, scorer, guards, base)
-            assert verdict.passes is (name == "unseen"), (author, name, verdict.score, verdict.reasons)
+@pytest.mark.parametrize("author", AUTHORS)
+def test_only_honest_text_of_the_author_passes_and_another_on_the_topic_scores_low(authors, topics, author):
+    bench = make_bench(author, authors, topics, WORDS, TEXTS, SEED)
+    found = Findings()
+    try_author(bench, found, TEXTS, 1, SEED)
+    assert found.fakes == 7 and found.passed == []
+    assert found.honest[author].passes, found.honest[author].reasons
+    assert found.topic_voice[author] < 50 < found.honest[author].score.mean - found.topic_voice[author]
+    assert found.topic_auc[author] > 0.7

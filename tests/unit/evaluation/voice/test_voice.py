@@ -1,18 +1,20 @@
 """The voice score on text that is always there: the documentation of two installed packages as two authors."""
 
 import random
-from collections import defaultdict
+import re
 
 import numpy as np
 import pytest
 
+from benchmarks.voice_gate import change_words, follow, shuffle, stitch
 from llm_twin.errors import InputError
-from llm_twin.evaluation.voice.background import load_shipped_background
+from llm_twin.evaluation.voice.background import Background, load_shipped_background
 from llm_twin.evaluation.voice.guards import fit_guards
 from llm_twin.evaluation.voice.prose import cut_pieces, extract_prose
 from llm_twin.evaluation.voice.scorer import fit_voice
 from llm_twin.evaluation.voice.style import style_names
 from llm_twin.evaluation.voice.verdict import judge_voice
+from llm_twin.evaluation.voice.words import FUNCTION_WORDS
 from llm_twin.training.corpus import read_corpus
 
 WORDS = 50
@@ -24,18 +26,20 @@ def read_documents(package, count=14):
     return {f"{package}{n}": passages[n * size : (n + 1) * size] for n in range(count)}
 
 
-def stitch(texts, words, choice):
-    """Markov text of order one."""
-    follows = defaultdict(list)
+def on_the_topic(texts, author, common):
+    """The same sentences about the author's subject: each rare word is one of the author's, its capital kept."""
+    words = iter([w for text in author.values() for w in re.findall(r"[a-z]{5,}", " ".join(text)) if w not in common])
+    swapped = []
     for text in texts:
-        tokens = text.split()
-        for first, second in zip(tokens, tokens[1:], strict=False):
-            follows[first].append(second)
-    word, out = choice.choice(list(follows)), []
-    while len(out) < words:
-        out.append(word)
-        word = choice.choice(follows[word]) if follows[word] else choice.choice(list(follows))
-    return " ".join(out)
+        swapped.append(re.sub(r"[^\W\d_]+(?:'[^\W\d_]+)*", lambda m: swap(m.group(), words, common), text))
+    return swapped
+
+
+def swap(word, words, common):
+    if word.lower() in common or (len(word) > 1 and word.isupper()):
+        return word
+    other = next(words)
+    return other.capitalize() if word[0].isupper() else other
 
 
 @pytest.fixture(scope="module")
@@ -43,10 +47,15 @@ def author():
     return read_documents("setuptools")
 
 
+def few_others():
+    """Eight groups of the shipped background, for time."""
+    return Background(WORDS, dict(list(load_shipped_background(WORDS).groups.items())[:8]))
+
+
 @pytest.fixture(scope="module")
 def fitted(author):
     training = dict(list(author.items())[:10])
-    return fit_voice(training, load_shipped_background(WORDS)), fit_guards(training, WORDS), training
+    return fit_voice(training, few_others()), fit_guards(training, WORDS), training
 
 
 @pytest.fixture(scope="module")
@@ -73,18 +82,33 @@ def test_the_authors_unseen_text_scores_far_above_anothers(fitted, unseen):
 def test_texts_that_fool_the_score_do_not_pass_the_verdict(fitted, unseen):
     scorer, guards, training = fitted
     choice = random.Random(1)
-    flat = ["\n".join(text) for text in training.values()]
+    whole = ["\n".join(text) for text in training.values()]
+    learnt = [piece for text in training.values() for piece in cut_pieces(text, WORDS)][:30]
+    chains = {order: follow(whole, order) for order in (1, 2, 3)}
     fakes = {
-        "copied": [piece for text in training.values() for piece in cut_pieces(text, WORDS)][:30],
-        "shuffled": [" ".join(choice.sample(t.split(), WORDS)) for t in unseen.values()],
-        "stitched": [stitch(flat, WORDS, choice) for _ in range(30)],
+        "copied": learnt,
+        "copied with changes": [change_words(text, learnt, choice) for text in learnt],
+        "shuffled": [shuffle(text, choice) for text in unseen.values()],
+        **{f"Markov {order}": [stitch(chain, WORDS, choice) for _ in range(30)] for order, chain in chains.items()},
     }
     honest = judge_voice(unseen, scorer, guards)
     assert honest.passes, honest.reasons
     for name, texts in fakes.items():
+        assert all(len(text.split()) == WORDS for text in texts)
         verdict = judge_voice({f"p{n}": text for n, text in enumerate(texts)}, scorer, guards)
         assert not verdict.passes, name
         assert any("guard" in reason for reason in verdict.reasons), name
+
+
+def test_anothers_text_about_the_authors_subject_scores_as_low_as_about_its_own(author, fitted, unseen):
+    scorer, guards, _ = fitted
+    others = [piece for text in read_documents("flask", 5).values() for piece in cut_pieces(text, WORDS)][:60]
+    swapped = on_the_topic(others, author, set(FUNCTION_WORDS))
+    assert sum(first != second for first, second in zip(others, swapped, strict=True)) == len(others)
+    own, other, same_topic = (scorer.score(texts).mean() for texts in (list(unseen.values()), others, swapped))
+    assert same_topic < 25 and own - same_topic > 25 and abs(same_topic - other) < 20
+    texts, base = ({f"p{n}": text for n, text in enumerate(given)} for given in (swapped, others))
+    assert not judge_voice(texts, scorer, guards, base).passes
 
 
 @pytest.mark.deep
@@ -98,7 +122,7 @@ def test_the_base_models_own_texts_join_the_background(author, fitted):
 @pytest.mark.deep
 def test_the_same_twice_to_the_last_digit(fitted, unseen):
     scorer, _, training = fitted
-    again = fit_voice(training, load_shipped_background(WORDS))
+    again = fit_voice(training, few_others())
     assert (again.score(list(unseen.values())) == scorer.score(list(unseen.values()))).all()
 
 
