@@ -6,7 +6,7 @@ import argparse
 import json
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,8 @@ MAX_LEFT_OUT = 6  # groups of other authors that are left out in turn; each auth
 MAX_DOCUMENTS = 150  # of an author, for time
 MIN_DOCUMENTS, MIN_WORDS = 4, 3000
 MIN_BACKGROUND = 3  # other authors; with fewer, the shipped background joins them
+PARTS, MIN_PART_WORDS = 12, 500  # of an author who gave few documents
+READ = frozenset({".md", ".markdown", ".txt", ".text", ".mdx", ".adoc", ".rst"})
 REPEATED = 3  # a paragraph that stands in so many documents is no prose of them
 
 
@@ -43,10 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> dict[str, float | int | str]:
     """Each author against each other one left out of the background. Prints a table."""
     begun = time.monotonic()
-    authors: dict[str, list[list[str]]] = {}
-    for folder in args.data:
-        authors |= read_authors(folder)
-    authors = keep_enough(authors)
+    authors = read_all(args.data)
     pieces = {name: featurise_documents(texts, LENGTHS) for name, texts in authors.items()}
     print(f"{len(authors)} authors, {sum(map(len, authors.values()))} documents, features in "
           f"{time.monotonic() - begun:.0f} s", flush=True)  # fmt: skip
@@ -69,27 +68,58 @@ def run(args: argparse.Namespace) -> dict[str, float | int | str]:
 
 
 def read_authors(folder: Path) -> dict[str, list[list[str]]]:
-    """Author → documents → prose paragraphs, from a folder for each author or from an export's articles."""
+    """Author → documents → prose paragraphs, from a folder for each author or from an export's articles.
+
+    Raises InputError where there is neither, or the export is none.
+    """
     export = folder / "ArticleDocument.json"
-    if export.is_file():
-        texts: dict[str, list[str]] = {}
-        for article in json.loads(export.read_text(encoding="utf-8")):
-            content = " \n\n".join(part for part in article["content"].values() if part)
-            texts.setdefault(article["author_full_name"], []).append(content)
-    else:
-        suffixes = {".md", ".markdown", ".txt", ".mdx", ".adoc", ".rst"}
-        texts = {
-            author.name: [read_text(file) for file in sorted(author.rglob("*")) if file.suffix.lower() in suffixes]
-            for author in sorted(folder.iterdir() if folder.is_dir() else [])
-            if author.is_dir()
-        }
+    if not folder.is_dir():
+        raise InputError(f"no such folder: {folder}", "give a folder with a folder of Markdown files for each author")
+    texts = _read_export(export) if export.is_file() else _read_folders(folder)
     if not texts:
-        raise InputError(f"{folder} holds no authors", "give a folder with a folder of Markdown files for each author")
+        raise InputError(
+            f"{folder} holds no folders", "give a folder with a folder of Markdown or text files for each author"
+        )
     return {name: [extract_prose(text) for text in documents] for name, documents in texts.items()}
 
 
+def _read_export(export: Path) -> dict[str, list[str]]:
+    texts: dict[str, list[str]] = {}
+    try:
+        for article in json.loads(export.read_text(encoding="utf-8")):
+            content = " \n\n".join(part for part in article["content"].values() if part)
+            texts.setdefault(article["author_full_name"], []).append(content)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{export} is no data-warehouse export: {error!r}", "give the export as it was made"
+        ) from error
+    return texts
+
+
+def _read_folders(folder: Path) -> dict[str, list[str]]:
+    texts: dict[str, list[str]] = {}
+    for author in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
+        files = sorted(file for file in author.rglob("*") if file.suffix.lower() in READ and file.is_file())
+        texts[author.name] = [read_text(file) for file in files]
+        if not files:
+            print(f"{author.name}: no {', '.join(sorted(READ))} files")
+    return texts
+
+
+def read_all(folders: Sequence[Path]) -> dict[str, list[list[str]]]:
+    """The authors of several folders that have enough to say, ready to be told apart; one named in two is one."""
+    authors: dict[str, list[list[str]]] = {}
+    for folder in folders:
+        for name, documents in read_authors(folder).items():
+            authors.setdefault(name, []).extend(documents)
+    return keep_enough(authors)
+
+
 def keep_enough(authors: Mapping[str, list[list[str]]]) -> dict[str, list[list[str]]]:
-    """Without boilerplate paragraphs and stubs; authors with too little left are named and left out."""
+    """Without boilerplate paragraphs and stubs; authors with too little left are named and left out.
+
+    An author of few long documents is cut into parts, because held-out documents are needed.
+    """
     kept = {}
     for name, documents in sorted(authors.items()):
         seen = Counter(paragraph for document in documents for paragraph in set(document))
@@ -97,13 +127,32 @@ def keep_enough(authors: Mapping[str, list[list[str]]]) -> dict[str, list[list[s
         texts = [text for text in texts if count_words(text) >= LENGTHS[0]][:MAX_DOCUMENTS]
         words = sum(count_words(text) for text in texts)
         print(f"{name}: {len(texts)} of {len(documents)} documents hold {LENGTHS[0]} words of prose, {words:,} words")
+        if len(texts) < MIN_DOCUMENTS and words >= PARTS * MIN_PART_WORDS:
+            texts = cut_parts(texts, words // PARTS)
+            print(f"{name}: too few documents to hold any out, so they are cut into {len(texts)} parts")
         if len(texts) < MIN_DOCUMENTS or words < MIN_WORDS:
-            print(f"{name}: left out; {MIN_DOCUMENTS} documents and {MIN_WORDS:,} words would do")
+            print(f"{name}: left out; {MIN_DOCUMENTS} documents and {MIN_WORDS:,} words would do, or one document of "
+                  f"{PARTS * MIN_PART_WORDS:,} words")  # fmt: skip
             continue
         kept[name] = texts
     if len(kept) < 2:
-        raise InputError(f"{len(kept)} authors have enough prose", "give two or more")
+        raise InputError(
+            f"{len(kept)} of {len(authors)} authors have enough prose to be told apart",
+            f"give two or more, each with {MIN_DOCUMENTS} documents and {MIN_WORDS:,} words",
+        )
     return kept
+
+
+def cut_parts(documents: Sequence[Sequence[str]], words: int) -> list[list[str]]:
+    """Runs of paragraphs of about `words` words, none of two documents."""
+    parts: list[list[str]] = []
+    for document in documents:
+        parts.append([])
+        for paragraph in document:
+            if count_words(parts[-1]) >= words:
+                parts.append([])
+            parts[-1].append(paragraph)
+    return [part for part in parts if count_words(part) >= words // 2]
 
 
 def separate(pieces: Mapping[str, Pieces], seed: int) -> dict[tuple[int, str, str], float]:

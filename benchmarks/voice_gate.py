@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.voice import MIN_BACKGROUND, auc, keep_enough, read_authors
+from benchmarks.voice import MIN_BACKGROUND, auc, read_all
 from llm_twin.errors import InputError
 from llm_twin.evaluation.voice.background import Background, load_shipped_background, make_background
 from llm_twin.evaluation.voice.guards import Guards, fit_guards
@@ -66,10 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> dict[str, float | int | str]:
     """Each author in turn. Prints a table."""
     begun = time.monotonic()
-    authors: dict[str, list[list[str]]] = {}
-    for folder in args.data:
-        authors |= read_authors(folder)
-    authors = keep_enough(authors)
+    authors = read_all(args.data)
     topics = encode_topics(authors, args.words, args.seed)
     found = Findings()
     print(f"{'author':<18}{'unseen':>8}{'passes':>8}{'fakes passed':>14}   on the author's topic: who, V, AUC, cosines")

@@ -34,9 +34,11 @@ def add_voice(scores: Scores, texts: AuthorTexts, model_texts: Sequence[str], re
         base = None if name in (BASE, AUTHOR) else written.get(BASE)
         scores.voice[name] = judge_voice(outputs, scorer, guards, base)
         scores.measures.setdefault("voice", {})[name] = scorer.score_prompts(outputs)
-        findings = scores.voice[name].guards
-        if findings:  # none: no text was long enough to look at, which is not the same as clean
-            scores.measures.setdefault("guards", {})[name] = {f.guard: float(f.clean) for f in findings}
+        voice = scores.voice[name]
+        if voice.guards:  # none: no text was long enough to look at, which is not the same as clean
+            clean = {f.guard: float(f.clean) for f in voice.guards}
+            clean |= {"ceiling": float(not voice.above_author), "floor": float(not voice.below_others)}
+            scores.measures.setdefault("guards", {})[name] = clean
     if not scorer.model_class:
         scores.notes.append("too few texts of the base model to stand in the voice score's background")
     scores.notes.append(

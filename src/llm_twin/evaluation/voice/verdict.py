@@ -39,6 +39,16 @@ class Voice(BaseModel):
         """Whether score and guards together say that this is the author's voice."""
         return not self.reasons
 
+    @property
+    def above_author(self) -> bool:
+        """Whether the score is surely above the author's own held-out text."""
+        return self.score is not None and self.score.low is not None and self.score.low > SUSPICIOUS
+
+    @property
+    def below_others(self) -> bool:
+        """Whether the score is surely below other authors': a gain over a base model is no voice then."""
+        return self.score is not None and self.score.high is not None and self.score.high < 0
+
 
 def judge_voice(
     texts: Mapping[str, str],
@@ -49,7 +59,7 @@ def judge_voice(
     """The voice of one candidate's texts (prompt id → text); `base` are the base model's, to the same prompts.
 
     Passes when the paired gain over base is surely above 0 (without base: V's interval is above 0), the guards are
-    clean, and the score's lower bound is not suspiciously high.
+    clean, and the score is neither surely above the author's own text nor surely below other authors'.
     """
     scores = scorer.score_prompts(texts)
     pieces = [piece for text in texts.values() for piece in cut_pieces(text.split("\n"), scorer.words)]
@@ -67,13 +77,11 @@ def judge_voice(
     else:
         if decisive.low <= 0:
             reasons.append(f"{'the gain over the base model' if base is not None else 'V'} may be 0 or less")
-        if score.low is not None and score.low > SUSPICIOUS:
-            reasons.append(f"V is {score.mean:.0f}, surely above the author's own held-out text")
     drivers = [
         Driver(feature=name, effect=effect, texts=theirs, author=ours)
         for name, effect, theirs, ours in (scorer.explain(pieces) if pieces else [])
     ]
-    return Voice(
+    voice = Voice(
         score=score,
         over_base=over_base,
         guards=findings,
@@ -82,3 +90,8 @@ def judge_voice(
         too_short=len(texts) - len(scores),
         reasons=reasons,
     )
+    if voice.above_author and score is not None:
+        reasons.append(f"V is {score.mean:.0f}, surely above the author's own held-out text")
+    if voice.below_others and score is not None:
+        reasons.append(f"V is {score.mean:.0f}, surely below what other authors have")
+    return voice.model_copy(update={"reasons": reasons})

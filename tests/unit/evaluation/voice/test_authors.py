@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.voice import keep_enough, read_authors
+from benchmarks.voice import read_all
 from benchmarks.voice_gate import Findings, encode_topics, make_bench, try_author
 
 WORDS, TEXTS, SEED = 100, 60, 20
@@ -18,7 +18,7 @@ def authors():
     folder = os.environ.get("LLM_TWIN_TEST_DATA")
     if not folder or not (Path(folder) / "authors").is_dir():
         pytest.skip("LLM_TWIN_TEST_DATA holds no folder `authors`")
-    return keep_enough(read_authors(Path(folder) / "authors") | read_authors(Path(folder) / "handbook"))
+    return read_all([Path(folder) / "authors", Path(folder) / "handbook"])
 
 
 @pytest.fixture(scope="module")
