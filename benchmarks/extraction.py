@@ -1,14 +1,20 @@
-"""Extraction measured against labelled pages: folders of source.html and expected.html."""
+"""Extraction measured against labelled pages: folders of source.html and expected.html.
+
+Where a folder has `expected-metadata.json` too (title, byline, publishedTime, lang), what the page says of itself is
+compared with it.
+"""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import re
 import time
 from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 DESCRIPTION = "articles out of pages: token F1, paragraphs kept, and the time of each extractor"
 BLOCKS = {"p", "li", "h1", "h2", "h3", "h4", "h5", "h6", "blockquote", "pre", "div", "td", "figcaption"}
@@ -51,24 +57,27 @@ def run(arguments: argparse.Namespace) -> dict[str, float | int | str]:
     from lxml import html as lxml_html
     from readability import Document
 
-    from llm_twin.collection.extraction import extract_page
     from llm_twin.collection.records import ItemError
+    from llm_twin.collection.single import extract_record
 
     folders = sorted(path.parent for path in arguments.data.glob("*/source.html"))
     rows = []
+    told: dict[str, list[bool]] = {}
     seconds = {"ours": 0.0, "trafilatura": 0.0, "readability": 0.0}
-    extract_page(b"<p>warm up</p>" * 30, "https://example.org/")
+    extract_record(b"<p>Warm up, please.</p>" * 30, "https://example.org/")
     for folder in folders:
         raw = (folder / "source.html").read_bytes()
         reader = TextReader()
         reader.feed((folder / "expected.html").read_text(encoding="utf-8"))
         expected = "".join(reader.pieces)
         begun = time.process_time()
-        try:
-            text = extract_page(raw, f"https://example.org/{folder.name}").text
-        except ItemError:
-            text = ""
+        record: dict[str, Any] = {}
+        with contextlib.suppress(ItemError):
+            record = extract_record(raw, f"https://example.org/{folder.name}")
+        text = record.get("text", "")
         seconds["ours"] += time.process_time() - begun
+        if (folder / "expected-metadata.json").is_file():
+            compare_metadata(json.loads((folder / "expected-metadata.json").read_text("utf-8")), record, told)
         begun = time.process_time()
         first = trafilatura.extract(raw, include_comments=False) or ""
         seconds["trafilatura"] += time.process_time() - begun
@@ -91,10 +100,25 @@ def run(arguments: argparse.Namespace) -> dict[str, float | int | str]:
         "f1_mean_readability": round(sum(row[3] for row in rows) / count, 4),
         "f1_mean_better_of_two": round(sum(max(row[2], row[3]) for row in rows) / count, 4),
         "paragraphs_kept": round(sum(row[4] for row in rows) / count, 4),
+        **{f"{name}_right": f"{sum(right)} of {len(right)}" for name, right in sorted(told.items())},
         **{f"ms_per_page_{name}": round(1000 * value / count, 1) for name, value in seconds.items()},
     }
     print(json.dumps(figures, indent=1))
     return figures
+
+
+def compare_metadata(expected: dict[str, Any], record: dict[str, Any], told: dict[str, list[bool]]) -> None:
+    """Note for each thing that the label names whether the record has it: the same words, the same day."""
+    byline = re.sub(r"^by\s+", "", expected.get("byline") or "", flags=re.IGNORECASE)
+    pairs = {
+        "title": (tokens_of(expected.get("title") or ""), tokens_of(record.get("title") or "")),
+        "author": (tokens_of(byline), tokens_of(record.get("author") or "")),
+        "published": ((expected.get("publishedTime") or "")[:10], (record.get("published") or "")[:10]),
+        "language": ((expected.get("lang") or "")[:2].lower(), record.get("language") or ""),
+    }
+    for name, (wanted, found) in pairs.items():
+        if wanted:
+            told.setdefault(name, []).append(wanted == found)
 
 
 def tokens_of(text: str) -> list[str]:

@@ -10,7 +10,7 @@ from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from types import TracebackType
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from llm_twin.collection.conversion import Converted, convert
 from llm_twin.collection.records import Found, ItemError
@@ -77,7 +77,7 @@ class ExtractionPool:
         return self.processes
 
 
-def _run_alone(read_page: Callable[P, T], *arguments: P.args, **_: P.kwargs) -> T:
+def _run_alone(read_page: Callable[..., T], *arguments: Any) -> T:
     """The result of work on one page, in a process of its own."""
     try:
         with ProcessPoolExecutor(1, mp_context=_CONTEXT) as alone:

@@ -14,7 +14,7 @@ META_NAMES = ("author", "article:author", "dc.creator", "dcterms.creator", "byl"
 MAX_LETTERS = 100  # of a byline; longer ones are sentences
 MAX_WORDS = 6  # of one name
 
-_MARK = re.compile(r"author|byline|by-line|autor|writer|verfasser|\bfn\b", re.IGNORECASE)
+_MARK = re.compile(r"author|byline|by-line|autor|writer|verfasser", re.IGNORECASE)
 _NOT_A_BYLINE = re.compile(r"comment|disqus|reply|avatar|image|photo|\bbio\b|-bio|about|related|quote", re.IGNORECASE)
 _LEAD = re.compile(
     r"^\W*(?:(?:(?:view|show|see) all (?:posts|articles) by|zeige alle beiträge von|(?:posted|written|published|story|"
@@ -34,7 +34,7 @@ _ELSEWHERE = re.compile(
     r"(?:^|\s)(?:comments?(?:-?(?:list|area|body|content))?|respond|disqus\S*|related\S*|sidebar|widgets?)(?:\s|$)",
     re.IGNORECASE,
 )
-_GENERIC = frozenset(
+_GENERIC = frozenset({"last updated", "follow author"}) | frozenset(
     "admin administrator administrador guest anonymous author authors autor follow name staff editor unknown none null "
     "fail posted written by von vom par por date datum follow share".split()
 )

@@ -129,7 +129,9 @@ def _title(root: HtmlElement, metas: dict[str, str], linked: dict[str, Any], sit
 
 
 def _repeats(heading: str, candidate: str) -> bool:
-    return heading.casefold() in candidate.casefold() and len(heading) * 3 > len(candidate)
+    """Whether a heading is the candidate, or its beginning or end and most of it."""
+    said, whole = heading.casefold(), candidate.casefold()
+    return (whole.startswith(said) or whole.endswith(said)) and len(said) * 3 > len(whole)
 
 
 def _is_banner(heading: HtmlElement, text: str, site: str) -> bool:

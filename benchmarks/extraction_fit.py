@@ -1,7 +1,6 @@
-#!/usr/bin/env python
 """Fit the boosted trees that judge a page's blocks, from labelled pages, and write them as weights.json.
 
-    python scripts/fit_extraction.py FOLDER... --output src/llm_twin/collection/extraction/weights.json
+    python -m benchmarks.extraction_fit FOLDER... --output src/llm_twin/collection/extraction/weights.json
 
 Each FOLDER holds folders with `source.html` and `expected.html` (as `python -m benchmarks extraction --data` reads
 them) or `expected.txt`. First a cross-validation by site says what to expect on sites not fitted on; then the trees are
@@ -14,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,27 +130,25 @@ def cross_validate(pages: list[LabelledPage], folds: int) -> dict[str, float]:
 
 def export(model: Any, names: list[str]) -> str:
     """The trees as JSON, as forest.py reads them: a node is [feature or -1, threshold or value, left, right]."""
-    trees = [
-        [
-            [-1, round(float(node["value"]), 4), 0, 0]
-            if node["is_leaf"]
-            else [int(node["feature_idx"]), round(float(node["num_threshold"]), 4), int(node["left"]), int(node["right"])]
-            for node in tree.nodes
-        ]
-        for (tree,) in model._predictors  # scikit-learn has no public way to read them
-    ]
+    trees = [[_as_list(node) for node in tree.nodes] for (tree,) in model._predictors]  # there is no public way
     content = {"features": names, "intercept": float(model._baseline_prediction.ravel()[0]), "trees": trees}
     return json.dumps(content, separators=(",", ":"))
 
 
-def main() -> None:
+def _as_list(node: Any) -> list[float]:
+    if node["is_leaf"]:
+        return [-1, round(float(node["value"]), 4), 0, 0]
+    return [int(node["feature_idx"]), round(float(node["num_threshold"]), 4), int(node["left"]), int(node["right"])]
+
+
+def main(command: Sequence[str] | None = None) -> None:
     """Read, cross-validate, fit, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER")
     parser.add_argument("--exclude", type=Path, nargs="*", default=[], metavar="FOLDER")
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--output", type=Path)
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(command)
     unseen = {page.site for page in read_pages(arguments.exclude)}
     pages = [page for page in read_pages(arguments.folders) if page.site not in unseen]
     if len({page.site for page in pages}) < arguments.folds:
