@@ -10,17 +10,17 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from llm_twin.documents import Document, stable_id
+from llm_twin.documents import Author, Document, stable_id
 from llm_twin.embedding import Encoder, load_encoder
 from llm_twin.embedding.loading import find_folder
 from llm_twin.errors import InputError, ModelError
 from llm_twin.features.chunking import chunk_documents
 from llm_twin.features.cleaning import clean_documents
-from llm_twin.features.indexing import describe_layout
-from llm_twin.features.streaming import write_documents
+from llm_twin.features.sync import sync_author
 from llm_twin.features.vectors import embedding_text
 from llm_twin.local.services import free_port, start_process, stop_process, wait_for_port
 from llm_twin.recipes import FeaturesRecipe
@@ -104,15 +104,35 @@ def read_folder(folder: Path, limit: int) -> list[Document]:
     return documents
 
 
+class Folder:
+    """Documents in memory, as a sync asks a warehouse for them: the peer has them in memory, too."""
+
+    def __init__(self, documents: list[Document]) -> None:
+        self.documents = {document.document_id: document for document in documents}
+
+    def get_author(self, author: str) -> Author:
+        """The benchmark's author."""
+        return Author(id=author, name="A Writer")
+
+    def current_states(self, author: str) -> dict[str, dict[str, str]]:
+        """Document → what names its content."""
+        return {one.document_id: {"content": one.revision_id} for one in self.documents.values()}
+
+    def current_documents(self, author: str) -> Iterator[Document]:
+        """All of them."""
+        return iter(self.documents.values())
+
+    def read_documents(self, ids: Sequence[str]) -> list[Document]:
+        """Some of them."""
+        return [self.documents[one] for one in ids]
+
+
 def time_ours(documents: list[Document], recipe: FeaturesRecipe, encoder: Encoder, url: str) -> float:
-    """Seconds from documents to an index that holds them; no cache of vectors, and the index is new."""
+    """Seconds of a first sync, from documents to an index that holds them; no cache of vectors, a new collection."""
     with VectorIndex.connect(url) as index:
         index.drop_author(AUTHOR)
         begun = time.perf_counter()
-        layout = describe_layout(recipe, encoder.fingerprint, encoder.dimension)
-        collection = index.ensure_collection(AUTHOR, layout)
-        write_documents(clean_documents(documents, recipe), index, collection, encoder, recipe, ())
-        index.promote(AUTHOR, collection)
+        sync_author(Folder(documents), index, encoder, recipe, AUTHOR)  # type: ignore[arg-type]
         return time.perf_counter() - begun
 
 

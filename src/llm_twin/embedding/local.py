@@ -9,6 +9,7 @@ import numpy as np
 
 from llm_twin.embedding.cache import EmbeddingCache
 from llm_twin.embedding.encoder import Embed, Encoder
+from llm_twin.embedding.fused import fuse
 from llm_twin.embedding.precision import choose_precision
 from llm_twin.errors import ModelError
 
@@ -77,6 +78,7 @@ def _load_transformer(folder: Path, longest: int, pooling: str, precision: str) 
     tokenizer.no_padding()
     tokenizer.enable_truncation(longest)
     pad = int(model.config.pad_token_id or 0)
+    fused = fuse(model) if precision == "bf16" and device == "cpu" else None
 
     def embed(texts: list[str]) -> np.ndarray:
         rows = [encoding.ids for encoding in tokenizer.encode_batch(texts)]
@@ -87,8 +89,11 @@ def _load_transformer(folder: Path, longest: int, pooling: str, precision: str) 
             ids[at, : len(row)] = row
             mask[at, : len(row)] = 1
         with torch.inference_mode():
-            attention = torch.from_numpy(mask).to(device)
-            hidden = model(input_ids=torch.from_numpy(ids).to(device), attention_mask=attention).last_hidden_state
+            tokens, attention = torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device)
+            if fused is not None:
+                hidden = fused(tokens, attention)
+            else:
+                hidden = model(input_ids=tokens, attention_mask=attention).last_hidden_state
             if pooling == "cls":
                 pooled = hidden[:, 0].float()
             else:

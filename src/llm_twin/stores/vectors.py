@@ -8,6 +8,7 @@ of its chunks), so one facet query tells what the index holds and whether any do
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from types import TracebackType
 from typing import Any
 
@@ -59,6 +60,8 @@ class VectorIndex:
         self.client = client
         self.url = url
         self._resolved: dict[str, tuple[str, dict[str, Any]]] = {}  # author → collection, metadata
+        self._indexing: dict[str, Future[None]] = {}  # collection → its payload indexes being made
+        self._empty: set[str] = set()  # collections made here that nothing was written to
 
     @classmethod
     def connect(cls, url: str, api_key: str | None = None, timeout_seconds: int = 60) -> VectorIndex:
@@ -78,6 +81,7 @@ class VectorIndex:
 
     def close(self) -> None:
         """Close the connections."""
+        wait(self._indexing.values())
         self.client.close()
 
     def __enter__(self) -> VectorIndex:
@@ -126,16 +130,30 @@ class VectorIndex:
                     "settings": layout.settings,
                 },
             )
+        self._empty.add(name)
         self._index_fields(name)
         return name
 
     def _index_fields(self, name: str) -> None:
-        with named_errors(self.url):
-            for field, kind in PAYLOAD_INDEXES.items():
-                self.client.create_payload_index(name, field, models.PayloadSchemaType(kind), wait=True)
+        """Begin to make the payload indexes: each is some writes to disk, which embedding need not wait for."""
+
+        def make() -> None:
+            with named_errors(self.url):
+                for field, kind in PAYLOAD_INDEXES.items():
+                    self.client.create_payload_index(name, field, models.PayloadSchemaType(kind), wait=True)
+
+        thread = ThreadPoolExecutor(1, "index-fields")
+        self._indexing[name] = thread.submit(make)
+        thread.shutdown(wait=False)
+
+    def _await_fields(self, name: str) -> None:
+        """Until the payload indexes are there; raises what making them raised."""
+        if (pending := self._indexing.pop(name, None)) is not None:
+            pending.result()
 
     def promote(self, author: str, collection: str) -> None:
         """Point the author's alias at `collection`, in one step for readers, and drop the author's others."""
+        self._await_fields(collection)
         with named_errors(self.url):
             if self.current_collection(author) != collection:
                 swap = models.CreateAliasOperation(
@@ -152,6 +170,7 @@ class VectorIndex:
         with named_errors(self.url):
             for one in self.client.get_collections().collections:
                 if one.name.startswith(f"{_alias(author)}."):
+                    self._await_fields(one.name)
                     self.client.delete_collection(one.name)
         self._resolved.pop(author, None)
 
@@ -176,6 +195,9 @@ class VectorIndex:
 
     def read_states(self, collection: str) -> dict[str, int]:
         """State of each document → how many points carry it; whole where the state itself says that number."""
+        if collection in self._empty:
+            return {}
+        self._await_fields(collection)
         with named_errors(self.url):
             facets = self.client.facet(collection, "document_state", limit=10_000_000, exact=True)
         return {str(hit.value): hit.count for hit in facets.hits if hit.count}
@@ -207,8 +229,12 @@ class VectorIndex:
             operations.append(
                 models.DeleteOperation(delete=models.FilterSelector(filter=models.Filter(should=list(stale))))
             )
+        self._empty.discard(collection)
         with named_errors(self.url):
-            self.client.batch_update_points(collection, operations, wait=True)
+            # The client's own method of that name copies every point first, to look for texts to embed.
+            self.client.http.points_api.batch_update(
+                collection, wait=True, update_operations=models.UpdateOperations(operations=operations)
+            )
 
     def delete_documents(self, collection: str, document_ids: Iterable[str]) -> None:
         """Delete all chunks of some documents."""
@@ -234,6 +260,7 @@ class VectorIndex:
             target = f"{prefix}.{int(number) + 1}"
             self.client.delete_collection(target)  # half built by a run that was killed
             self._create(target, layout)
+            self._empty.discard(target)
             gone = models.FieldCondition(key="document_id", match=models.MatchAny(any=list(document_ids)))
             for points in self._scroll(current, models.Filter(must_not=[gone]), with_vectors=True):
                 self.client.upsert(target, [copy_point(point) for point in points], wait=True)
