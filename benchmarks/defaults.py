@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import islice
@@ -11,6 +12,7 @@ from pathlib import Path
 from benchmarks.ingestion import read_folder
 from benchmarks.known_titles import read_handbook
 from benchmarks.retrieval import AUTHOR, indexed, read_corpus
+from llm_twin.digests import digest_json
 from llm_twin.documents import Document
 from llm_twin.recipes import FeaturesRecipe, RetrievalRecipe
 from llm_twin.retrieval.known_items import make_known_items
@@ -42,8 +44,15 @@ def run(args: argparse.Namespace) -> dict[str, float | int | str]:
             print(f"{folder.name}: {index.count(AUTHOR):,} chunks, {len(items)} queries", flush=True)
             places.append((items, index, encoder))
 
+        known = Known(args.cache, [item.query for items, *_ in places for item in items])
+
         def measure(recipe: RetrievalRecipe) -> list[float]:
-            return [one for items, *place in places for one in measure_gains(items, AUTHOR, *place, recipe)]
+            key = recipe.model_dump_json()
+            if key not in known.values:
+                known.add(
+                    key, [one for items, *place in places for one in measure_gains(items, AUTHOR, *place, recipe)]
+                )
+            return known.values[key]
 
         found = fit(measure, RetrievalRecipe(**START))
     for step, value in found.tried:
@@ -51,6 +60,21 @@ def run(args: argparse.Namespace) -> dict[str, float | int | str]:
     figures: dict[str, float | int | str] = {"queries": found.queries, "ndcg_at_10_dense": round(found.dense, 4)}
     figures |= {"ndcg_at_10_start": round(found.before, 4), "ndcg_at_10": round(found.after, 4)}
     return figures | {name: getattr(found.recipe, name) for name in GRID}
+
+
+class Known:
+    """What was measured before with the same queries, so that a fit that was stopped goes on."""
+
+    def __init__(self, folder: Path | None, queries: list[str]) -> None:
+        self.path = folder / f"fit-{digest_json(queries)[:16]}.json" if folder else None
+        known = self.path is not None and self.path.is_file()
+        self.values: dict[str, list[float]] = json.loads(self.path.read_text()) if known and self.path else {}
+
+    def add(self, key: str, values: list[float]) -> None:
+        """Remember."""
+        self.values[key] = values
+        if self.path is not None:
+            self.path.write_text(json.dumps(self.values))
 
 
 def read_documents(folder: Path, limit: int) -> Iterator[Document]:

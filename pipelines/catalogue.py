@@ -18,8 +18,9 @@ from pipelines.options import BuildOptions
 
 NAMES = (
     "twin", "authors", "endpoint", "corpus", "collection", "features", "datasets", "training", "evaluation",
-    "serving", "monitoring",
+    "serving", "monitoring", "sync",
 )  # fmt: skip
+OF_ALL_AUTHORS = ("authors", "sync")  # one run for all of a sources file's authors, side by side
 RECIPES = Path(__file__).parent / "recipes"
 
 
@@ -50,7 +51,7 @@ def default_pipeline(recipe: Recipe) -> str:
 def pipeline_arguments(recipe: Recipe, pipeline: Any, others: Sequence[Recipe] = ()) -> dict[str, Any]:
     """The sections of `recipe` that the pipeline takes as parameters, as plain JSON values.
 
-    The parameter `authors` (of the pipeline of that name) is author and sources of `recipe` and of each of `others`.
+    The parameter `authors` (of pipelines over many authors) is author and sources of `recipe` and of each of `others`.
     """
     sections = recipe.model_dump(mode="json", exclude_none=True)  # kfp takes no nulls
     each = (one.model_dump(mode="json", exclude_none=True) for one in (recipe, *others))

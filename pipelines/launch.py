@@ -59,7 +59,7 @@ def launch(
 ) -> Launched:
     """Run `recipe` through `pipeline_name`; raises StepFailed, ServiceError, InputError.
 
-    `others` are the further authors' recipes of the pipeline `authors`.
+    `others` are the further authors' recipes of a pipeline over many authors.
     """
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     log = home.logs / f"run-{stamp}-{recipe.author.id}.log"

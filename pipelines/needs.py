@@ -30,6 +30,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "collect-documents": ("warehouse",),
     "clean-documents": ("warehouse",),
     "index-chunks": ("index",),
+    "sync-index": ("warehouse", "index"),
     "build-datasets": ("registry", "llm"),
     "prepare-base": ("hub",),
     "train-sft": ("registry",),

@@ -33,7 +33,9 @@ def run(
     ),
     on: Where = typer.Option(Where.here, help="This machine, or a Kubeflow Pipelines installation."),
     pipeline: str = typer.Option(
-        "", help="A part of the way, such as corpus; authors: all of a sources file side by side; default: all of it."
+        "",
+        help="A part of the way, such as corpus; authors, sync: twins, or only indexes, of all of a sources file side "
+        "by side; default: all of it.",
     ),
     from_export: Path | None = typer.Option(
         None, help="Collect from this folder: the LLM Engineer's Handbook's export."
@@ -52,7 +54,7 @@ def run(
     """
     from llm_twin.errors import InputError
     from llm_twin.recipes import SourceRecipe, load_recipe
-    from pipelines.catalogue import NAMES, default_pipeline, find_recipe
+    from pipelines.catalogue import NAMES, OF_ALL_AUTHORS, default_pipeline, find_recipe
     from pipelines.launch import with_sources_file
 
     loaded = load_recipe(find_recipe(recipe))
@@ -71,7 +73,7 @@ def run(
         raise InputError(f"no author {author!r} in {loaded.collection.sources_file}", "name one that the file lists")
     if any(not chosen.collection.sources for chosen in recipes):
         raise InputError(f"the recipe {recipe!r} names no sources", "add collection.sources, or give --from-export DIR")
-    if name == "authors":  # one run for all of them, side by side
+    if name in OF_ALL_AUTHORS:
         if on is Where.kubeflow:
             _submit(recipes[0], name, run_name or loaded.name, wait, recipes[1:])
         else:

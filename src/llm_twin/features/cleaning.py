@@ -144,9 +144,9 @@ def normalise_text(text: str) -> str:
     return _MANY_LINES.sub("\n\n\n", text).strip()
 
 
-def detect_language(text: str) -> str | None:
+def detect_language(text: str, characters: int = _LANGUAGE_SAMPLE) -> str | None:
     """ISO 639-1 code of the language that `text` is most likely in, from its first characters; None if unsure."""
-    found = _detector().detect_language_of(text[:_LANGUAGE_SAMPLE])
+    found = _detector().detect_language_of(text[:characters])
     return found.iso_code_639_1.name.lower() if found else None
 
 
