@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -40,6 +41,7 @@ def run(args: argparse.Namespace) -> dict[str, float | int | str]:
         for folder in args.data:
             documents = islice(read_documents(folder, args.documents), args.documents)
             index, encoder = stack.enter_context(indexed(documents, FEATURES, args.cache))
+            encoder.encode_query = functools.cache(encoder.encode_query)  # type: ignore[method-assign]  # asked often
             items = make_known_items(index.iterate_chunks(AUTHOR), args.queries)
             print(f"{folder.name}: {index.count(AUTHOR):,} chunks, {len(items)} queries", flush=True)
             places.append((items, index, encoder))
