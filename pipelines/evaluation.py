@@ -1,10 +1,11 @@
-"""Evaluation: measure the twin, then register its models."""
+"""Evaluation: see who is champion, measure the twin, register its models and ask the gate."""
 
 from typing import Any, NamedTuple
 
 from kfp import dsl
 
 from components.evaluation.evaluate_twin import evaluate_twin
+from components.evaluation.find_champion import find_champion
 from components.evaluation.register_models import register_models
 from pipelines.options import BuildOptions
 
@@ -26,14 +27,17 @@ def build(options: BuildOptions) -> Any:
         quantized: dsl.Input[dsl.Model],
         recipe: dict,
     ) -> Outputs:
+        champion = options.place(find_champion(author=author, adapter=dpo))
+        champion.set_caching_options(False)  # it asks the registry: another champion alone makes the gate look again
         scores = evaluate_twin(
-            author=author, index=index, chunks=chunks, samples=samples, recipe=recipe,
+            author=author, index=index, champion_digest=champion.output, chunks=chunks, samples=samples, recipe=recipe,
             base=base, sft=sft, dpo=dpo, merged=merged, quantized=quantized,
             code=options.code_of(evaluate_twin),
         )  # fmt: skip
         options.place(scores, gpu=True)
         release = register_models(
-            author=author, base=base, adapter=dpo, quantized=quantized, samples=samples,
+            author=author, champion_digest=champion.output,
+            base=base, adapter=dpo, quantized=quantized, samples=samples,
             scores=scores.outputs["scores"], recipe=recipe, code=options.code_of(register_models),
         )  # fmt: skip
         options.place(release)

@@ -37,6 +37,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "train-dpo": ("registry",),
     "train-on-nodes": ("registry",),
     "report-authors": ("registry",),
+    "find-champion": ("registry",),
     "evaluate-twin": ("index", "registry", "exports", "llm"),
     "register-models": ("registry", "exports"),
     "ask-twin": ("index", "registry"),

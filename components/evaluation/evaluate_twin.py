@@ -9,6 +9,7 @@ from components.images import TRAIN_IMAGE
 def evaluate_twin(
     author: dict,
     index: str,
+    champion_digest: str,
     chunks: dsl.Input[dsl.Dataset],
     base: dsl.Input[dsl.Model],
     sft: dsl.Input[dsl.Model],

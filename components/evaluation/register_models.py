@@ -8,6 +8,7 @@ from components.images import CORE_IMAGE
 @dsl.component(base_image=CORE_IMAGE, install_kfp_package=False)
 def register_models(
     author: dict,
+    champion_digest: str,
     base: dsl.Input[dsl.Model],
     adapter: dsl.Input[dsl.Model],
     quantized: dsl.Input[dsl.Model],
@@ -16,7 +17,7 @@ def register_models(
     recipe: dict,
     code: str,
 ) -> str:
-    """Register adapter and quantized model with their lineage and scores; return the release as JSON."""
+    """Register adapter and quantized model with lineage and scores, ask the gate; return the release as JSON."""
     from pathlib import Path
 
     from llm_twin.evaluation.release import register_release

@@ -11,6 +11,7 @@ from llm_twin.errors import InputError, StoreError
 from llm_twin.training.registry import CHAMPION, find_model, model_name, read_lineage
 
 NAME = "champion"
+NOBODY = "none"
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,19 @@ def find_champion(tracking_uri: str, author: str, base: Path, candidate: Path, c
         return Found(fetch_folder(found.uri, cache / found.digest), f"the champion is version {found.version}")
     except StoreError as error:
         return Found(None, f"the champion could not be asked: {error.message}; compared by what was measured then")
+
+
+def name_champion(tracking_uri: str, author: str, candidate: Path) -> str:
+    """The digest of the champion's adapter, if it is another than `candidate`; `none` otherwise.
+
+    A cache key for the steps that compare with the champion: no champion yet and the candidate being champion
+    already ask nothing of them, so both are `none`, and a run with nothing changed stays cached.
+    """
+    try:
+        found = find_model(tracking_uri, model_name(author, "adapter"), CHAMPION)
+    except InputError:
+        return NOBODY
+    return NOBODY if found.digest == digest_path(candidate) else found.digest
 
 
 def fetch_folder(uri: str, target: Path) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 from llm_twin.digests import digest_json
 from llm_twin.evaluation.gate import Decision, Measures
@@ -11,6 +12,7 @@ from llm_twin.evaluation.scores import Scores
 from llm_twin.tracing import open_experiment
 
 EXPERIMENT = "llm-twin-evaluation"
+MAX_TAG = 4000  # characters that MLflow keeps of a tag
 
 
 def log_scores(tracking_uri: str, scores: Scores, recipe: dict[str, object], report: Path | None) -> str:
@@ -38,37 +40,26 @@ def log_scores(tracking_uri: str, scores: Scores, recipe: dict[str, object], rep
     return run_id
 
 
-def mark_champion(tracking_uri: str, scores: Scores, recipe: dict[str, object]) -> None:
-    """Note on the evaluation's run that its release is the champion from now on; logs the run if it is missing."""
-    from datetime import UTC, datetime
-
-    run_id = log_scores(tracking_uri, scores, recipe, None)
-    from mlflow.tracking import MlflowClient
-
-    client = MlflowClient(tracking_uri=tracking_uri)
-    if "champion_since" not in client.get_run(run_id).data.tags:
-        client.set_tag(run_id, "champion_since", datetime.now(UTC).isoformat())
-
-
 def champion_measures(tracking_uri: str, author: str) -> Measures | None:
     """The measures of the release that last became champion; None where there is none."""
     experiment_id = open_experiment(tracking_uri, EXPERIMENT)
     from mlflow.artifacts import load_dict
     from mlflow.tracking import MlflowClient
 
-    runs = MlflowClient(tracking_uri=tracking_uri).search_runs(
+    last = _champion_run(MlflowClient(tracking_uri=tracking_uri), experiment_id, author)
+    return None if last is None else Scores.model_validate(load_dict(f"{last.info.artifact_uri}/scores.json")).measures
+
+
+def _champion_run(client: Any, experiment_id: str, author: str) -> Any:
+    runs = client.search_runs(
         [experiment_id], f"tags.author = '{author}' AND tags.champion_since != ''", max_results=1000
     )
-    if not runs:
-        return None
-    last = max(runs, key=lambda run: run.data.tags["champion_since"])
-    return Scores.model_validate(load_dict(f"{last.info.artifact_uri}/scores.json")).measures
+    return max(runs, key=lambda run: run.data.tags["champion_since"]) if runs else None
 
 
-def latest_scores(tracking_uri: str, author: str) -> Scores | None:
-    """The author's newest logged evaluation; None where there is none."""
+def latest_run(tracking_uri: str, author: str) -> str:
+    """The id of the author's newest logged evaluation; empty where there is none."""
     experiment_id = open_experiment(tracking_uri, EXPERIMENT)
-    from mlflow.artifacts import load_dict
     from mlflow.tracking import MlflowClient
 
     runs = MlflowClient(tracking_uri=tracking_uri).search_runs(
@@ -77,29 +68,47 @@ def latest_scores(tracking_uri: str, author: str) -> Scores | None:
         max_results=1,
         order_by=["attributes.start_time DESC"],
     )
-    if not runs:
+    return str(runs[0].info.run_id) if runs else ""
+
+
+def latest_scores(tracking_uri: str, author: str) -> Scores | None:
+    """The scores of the author's newest logged evaluation; None where there is none."""
+    run_id = latest_run(tracking_uri, author)
+    if not run_id:
         return None
-    return Scores.model_validate(load_dict(f"{runs[0].info.artifact_uri}/scores.json"))
+    from mlflow.artifacts import load_dict
+    from mlflow.tracking import MlflowClient
+
+    run = MlflowClient(tracking_uri=tracking_uri).get_run(run_id)
+    return Scores.model_validate(load_dict(f"{run.info.artifact_uri}/scores.json"))
 
 
-def record_decision(tracking_uri: str, author: str, decision: Decision) -> None:
-    """Put a decision on the author's newest evaluation run, and that its release is champion if it is."""
+def record_decision(tracking_uri: str, author: str, run_id: str, decision: Decision) -> None:
+    """Put a decision on an evaluation's run: tags for the runs' table, the whole as decisions/TIME.json.
+
+    Tags: gate (promoted or refused), gate_mode, gate_reasons, champion_since, overridden_by and override_reason. The
+    same decision again adds nothing.
+    """
     experiment_id = open_experiment(tracking_uri, EXPERIMENT)
     from datetime import UTC, datetime
 
     from mlflow.tracking import MlflowClient
 
     client = MlflowClient(tracking_uri=tracking_uri)
-    runs = client.search_runs(
-        [experiment_id],
-        f"tags.author = '{author}' AND status = 'FINISHED'",
-        max_results=1,
-        order_by=["attributes.start_time DESC"],
-    )
-    for run in runs:
-        now = datetime.now(UTC).isoformat()
-        client.log_dict(run.info.run_id, decision.model_dump(mode="json"), f"decisions/{now.replace(':', '-')}.json")
-        if decision.promote:
-            client.set_tag(run.info.run_id, "champion_since", now)
-        if decision.override is not None:
-            client.set_tag(run.info.run_id, "overridden_by", decision.override.by)
+    content, now = decision.model_dump(mode="json"), datetime.now(UTC).isoformat()
+    digest = digest_json(content)
+    if client.get_run(run_id).data.tags.get("gate_digest") != digest:
+        client.log_dict(run_id, content, f"decisions/{now.replace(':', '-')}.json")
+    tags = {
+        "gate": "promoted" if decision.promote else "refused",
+        "gate_mode": decision.mode,
+        "gate_reasons": "; ".join(decision.reasons)[:MAX_TAG] or "none",
+        "gate_digest": digest,
+    }
+    if decision.override is not None:
+        tags |= {"overridden_by": decision.override.by[:MAX_TAG], "override_reason": decision.override.reason[:MAX_TAG]}
+    champion = _champion_run(client, experiment_id, author)
+    if decision.promote and (champion is None or champion.info.run_id != run_id):
+        tags["champion_since"] = now
+    for name, value in tags.items():
+        client.set_tag(run_id, name, value)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from llm_twin.errors import InputError
 from llm_twin.evaluation.gate import Decision, judge_promotion, override_decision
-from llm_twin.evaluation.mlflow_log import champion_measures, latest_scores, record_decision
+from llm_twin.evaluation.mlflow_log import champion_measures, latest_run, latest_scores, record_decision
 from llm_twin.recipes import GateRecipe
 from llm_twin.training.registry import CHALLENGER, CHAMPION, find_model, model_name, promote
 
@@ -31,5 +31,5 @@ def decide(
         for kind in ("adapter", "quantized"):
             name = model_name(author, kind)  # type: ignore[arg-type]
             promote(tracking_uri, name, find_model(tracking_uri, name, CHALLENGER).version, CHAMPION)
-    record_decision(tracking_uri, author, decision)
+    record_decision(tracking_uri, author, latest_run(tracking_uri, author), decision)
     return decision

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from llm_twin.digests import digest_json, digest_path
 from llm_twin.evaluation.gate import Decision, judge_promotion
-from llm_twin.evaluation.mlflow_log import champion_measures, mark_champion
+from llm_twin.evaluation.mlflow_log import champion_measures, log_scores, record_decision
 from llm_twin.evaluation.scores import Scores
 from llm_twin.progress import report
 from llm_twin.recipes import GateRecipe
@@ -47,8 +47,7 @@ def register_release(
         promote(tracking_uri, model.name, model.version, CHALLENGER)
         if decision.promote:
             promote(tracking_uri, model.name, model.version, CHAMPION)
-    if decision.promote:
-        mark_champion(tracking_uri, scores, recipe)
+    record_decision(tracking_uri, author, log_scores(tracking_uri, scores, recipe, None), decision)
     report_decision(decision)
     release = {
         "author": author,

@@ -52,6 +52,14 @@ def test_a_pipeline_takes_the_sections_of_a_recipe(compiled) -> None:
     assert "null" not in json.dumps(arguments), "kfp takes no nulls"
 
 
+def test_another_champion_alone_makes_the_steps_that_compare_with_it_run_again(compiled) -> None:
+    tasks = compiled["evaluation"][0]["root"]["dag"]["tasks"]
+    assert "enableCache" not in tasks["find-champion"]["cachingOptions"], "who is champion is always asked"
+    for step in ("evaluate-twin", "register-models"):
+        key = tasks[step]["inputs"]["parameters"]["champion_digest"]["taskOutputParameter"]
+        assert key["producerTask"] == "find-champion" and tasks[step]["cachingOptions"]["enableCache"]
+
+
 def test_gpu_steps_get_the_pool_and_others_do_not(compiled) -> None:
     spec, platform = compiled["twin"]
     executors = spec["deploymentSpec"]["executors"]
@@ -79,7 +87,7 @@ def test_only_steps_that_ask_the_world_are_never_cached(compiled) -> None:
         for name, task in tasks(compiled["twin"][0]).items()
         if name in stages_of_steps() and not task.get("cachingOptions", {}).get("enableCache")
     }
-    assert never == {"collect-documents", "index-chunks"}
+    assert never == {"collect-documents", "index-chunks", "find-champion"}
 
 
 def test_the_digest_of_the_code_is_an_argument_of_every_cached_step_on_one_machine(tmp_path) -> None:
