@@ -7,26 +7,31 @@ import importlib
 
 MODULES = (
     "llm_twin.cli",
-    "llm_twin.embedding",
+    "llm_twin.embedding.local",
     "llm_twin.operations.prepare_model",
     "llm_twin.serving.predictor",
     "llm_twin.serving.transformer",
     "llm_twin.stores.vectors",
     "boto3",
     "datasets",
+    "httpcore",
     "kfp",
     "kfp.dsl.executor_main",
     "kserve",
     "mlflow.server",
     "peft",
     "psycopg2",
+    "pydantic.v1",
     "pymongo",
     "qdrant_client",
     "sentence_transformers",
+    "sklearn.feature_extraction.text",
     "trafilatura",
     "transformers.models.bert.modeling_bert",
     "transformers.models.llama.modeling_llama",
     "trl",
+    "uvicorn.protocols.http.auto",
+    "uvicorn.protocols.websockets.auto",
 )
 
 if __name__ == "__main__":
