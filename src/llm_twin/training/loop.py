@@ -119,7 +119,19 @@ def load_for_training(base: Path, recipe: TrainingRecipe, hardware: Hardware) ->
             bnb_4bit_compute_dtype=hardware.torch_dtype,
         )
         options["device_map"] = {"": 0} if hardware.device == "cuda" else "cpu"
-    return load_model(base, hardware.torch_dtype, **options)
+    model = load_model(base, hardware.torch_dtype, **options)
+    return keep_trainable(model) if recipe.method == "qlora" else model
+
+
+def keep_trainable(model: Any) -> Any:
+    """Keep bitsandbytes from packing 4-bit weights for a processor's fast inference, which it does at the first forward
+    pass in evaluation mode: packed layers have no backward pass, and what lies before them would learn nothing."""
+    from bitsandbytes.nn import Linear4bit
+
+    for module in model.modules():
+        if isinstance(module, Linear4bit):
+            module.support_avx512bf16_for_cpu = False
+    return model
 
 
 def run_trainer(

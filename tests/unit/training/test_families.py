@@ -52,6 +52,30 @@ def test_sft_trains_what_the_method_says_and_merges(family, method, bases, tiny_
     assert {tensor.dtype for tensor in after.values()} == {torch.float32}
 
 
+def test_qlora_learns_the_same_after_the_model_has_written(tiny_base, tiny_recipe):
+    """bitsandbytes packs 4-bit weights for inference on some processors, and a packed layer passes no gradient on."""
+    import torch
+    from peft import get_peft_model
+
+    from llm_twin.training.hardware import settle_hardware
+    from llm_twin.training.loop import load_for_training, lora_config
+
+    recipe = tiny_recipe.model_copy(update={"method": "qlora"})
+    ids = torch.arange(5, 45)[None]
+    gradients = []
+    for writes_first in (False, True):
+        torch.manual_seed(1)
+        model = get_peft_model(load_for_training(tiny_base, recipe, settle_hardware(recipe)), lora_config(recipe))
+        if writes_first:
+            with torch.no_grad():
+                model.eval()(ids)
+        model.train()(input_ids=ids, labels=ids).loss.backward()
+        gradients.append({name: p.grad for name, p in model.named_parameters() if "lora_B" in name})
+    assert len(gradients[0]) == 14 and all(gradient.abs().sum() > 0 for gradient in gradients[0].values())
+    for name, gradient in gradients[0].items():
+        assert torch.allclose(gradient, gradients[1][name], rtol=1e-3, atol=1e-7), name
+
+
 @pytest.mark.deep
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("method", ["lora", "full", "qlora"])

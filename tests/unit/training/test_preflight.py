@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -61,20 +66,62 @@ def test_models_that_are_not_there_are_told_apart(tiny_recipe, tmp_path):
         prepare(str(broken))
 
 
-def test_an_unreachable_hub_is_said(tiny_recipe, tmp_path):
-    """A hub address where nothing listens, in a process of its own: the library reads it when imported."""
-    import os
-    import subprocess
-    import sys
+CODE = """
+import sys
+from pathlib import Path
+from llm_twin.errors import ModelError
+from llm_twin.recipes import TrainingRecipe
+from llm_twin.training.base import check_base, prepare_base
+for name in sys.argv[3:]:
+    for check in (check_base, lambda recipe, token: prepare_base(recipe, Path(sys.argv[1]), Path(sys.argv[2]), token)):
+        try:
+            check(TrainingRecipe(base_model=name), "hf_wrong")
+        except ModelError as error:
+            print(error)
+"""
 
-    code = (
-        "import sys; from pathlib import Path; from llm_twin.recipes import TrainingRecipe\n"
-        "from llm_twin.training.base import prepare_base\n"
-        "from llm_twin.errors import ModelError\n"
-        "try: prepare_base(TrainingRecipe(base_model='nobody/nothing'), Path(sys.argv[1]), Path(sys.argv[2]))\n"
-        "except ModelError as error: print(error)\n"
-    )
-    environment = {**os.environ, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path / "hub")}
-    command = [sys.executable, "-c", code, str(tmp_path / "out"), str(tmp_path / "cache")]
+
+def ask_hub(endpoint: str, folder, *names: str) -> list[str]:
+    """What is said of each model, before a run and in its first step: in a process of its own, for the library reads
+    the hub's address when it is imported."""
+    environment = {**os.environ, "HF_ENDPOINT": endpoint, "HF_HOME": str(folder / "hub")}
+    environment.pop("HF_HUB_OFFLINE", None)
+    command = [sys.executable, "-c", CODE, str(folder / "out"), str(folder / "cache"), *names]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    assert "hub cannot be reached" in done.stdout and "seedling" in done.stdout
+    return [line for line in done.stdout.splitlines() if not line.startswith("[progress]")]
+
+
+def test_an_unreachable_hub_is_said(tmp_path):
+    said = ask_hub("http://127.0.0.1:9", tmp_path, "nobody/nothing")
+    assert len(said) == 2 and all("hub cannot be reached" in line and "seedling" in line for line in said)
+
+
+def test_a_gated_model_and_one_that_is_not_there_are_told_apart(tmp_path):
+    """A hub on loopback that answers as the real one does: status and X-Error-Code (huggingface_hub's own reading)."""
+
+    class Hub(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append((self.path, self.headers.get("authorization")))
+            gated = "/meta/llama" in self.path
+            self.send_response(403 if gated else 404)
+            self.send_header("X-Error-Code", "GatedRepo" if gated else "RepoNotFound")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_HEAD = do_GET
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Quiet."""
+
+    asked: list[tuple[str, str | None]] = []
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        said = ask_hub(f"http://127.0.0.1:{server.server_port}", tmp_path, "meta/llama", "nobody/nothing")
+    finally:
+        server.shutdown()
+        server.server_close()
+    gated, missing = said[:2], said[2:]
+    assert len(missing) == 2 and all("gated model and this token" in line and "licence" in line for line in gated)
+    assert all("the hub has no model 'nobody/nothing'" in line for line in missing)
+    assert {token for _, token in asked} == {"Bearer hf_wrong"}

@@ -89,8 +89,9 @@ def test_a_step_in_parts_is_the_step_in_one_piece(tiny_base, tiny_samples, tiny_
 def test_same_seed_gives_the_same_adapter_bytes_and_another_seed_does_not(
     tiny_base, tiny_samples, tiny_recipe, tmp_path
 ):
+    """In half precision, as shipped for processors that compute in it; test_full_disk.py compares bytes in 32 bit."""
     for name, seed in (("first", 20), ("second", 20), ("other", 21)):
-        recipe = tiny_recipe.model_copy(update={"seed": seed})
+        recipe = tiny_recipe.model_copy(update={"seed": seed, "precision": "bf16", "sft_epochs": 1.0})
         sft.train_sft(tiny_base, tiny_samples, recipe, tmp_path / name, tmp_path / f"work-{name}")
     weights = {
         name: (tmp_path / name / "adapter_model.safetensors").read_bytes() for name in ("first", "second", "other")
