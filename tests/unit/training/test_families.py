@@ -28,8 +28,15 @@ def bases(tmp_path_factory, tiny_base, tiny_recipe):
     return base
 
 
-@pytest.mark.parametrize("method", ["lora", "full", "qlora"])
-@pytest.mark.parametrize("family", FAMILIES)
+METHODS = [
+    # 4 bit is slow on a processor: one family in the quick suite stands for all
+    pytest.param(family, method, marks=[pytest.mark.deep] if method == "qlora" and family != "llama" else [])
+    for family in FAMILIES
+    for method in ("lora", "full", "qlora")
+]
+
+
+@pytest.mark.parametrize(("family", "method"), METHODS)
 def test_sft_trains_what_the_method_says_and_merges(family, method, bases, tiny_samples, tiny_recipe, tmp_path):
     import torch
 
