@@ -1,9 +1,10 @@
 """SFT as the recipe runs it beside plain TRL defaults: useful tokens a second, and the loss on held-out samples.
 
-Both train the same model with the same LoRA, learning rate, batch size and number of epochs on the same samples. All
-else of the second is what `SFTConfig()` and `SFTTrainer` do by themselves: bf16 over 32-bit weights, gradient
-checkpointing, samples as they come. Useful tokens are those that the loss counts.
-Both losses are of what is handed on: the adapter as it was saved, on the base in single precision.
+Both train the same model with the same LoRA, learning rate, batch size and number of epochs on the same samples, which
+they see in the same shuffled order, so that the losses differ by how they train and not by the draw. All else of the
+second is what `SFTConfig()` and `SFTTrainer` do by themselves: bf16 over 32-bit weights, gradient checkpointing, each
+step's samples in one padded batch. Useful tokens are those that the loss counts. Both losses are of what is handed on:
+the adapter as it was saved, on the base in single precision.
 """
 
 from __future__ import annotations
@@ -64,6 +65,7 @@ def run(args: argparse.Namespace) -> dict[str, float | int | str]:
     ours, theirs, ratios, cpu_ratios, losses, their_losses = (
         statistics.median(column) for column in zip(*rows, strict=True)
     )
+    difference = statistics.median(row[4] - row[5] for row in rows)  # paired: of one round, of one order
     return {
         "useful_tokens_per_second": round(ours, 1),
         "trl_defaults_tokens_per_second": round(theirs, 1),
@@ -71,6 +73,7 @@ def run(args: argparse.Namespace) -> dict[str, float | int | str]:
         "ratio_in_processor_time": round(cpu_ratios, 3),
         "heldout_loss": round(losses, 4),
         "trl_defaults_heldout_loss": round(their_losses, 4),
+        "heldout_loss_difference": round(difference, 4),
         "rounds": args.rounds,
         "samples": len(train),
     }
@@ -106,6 +109,7 @@ def train_once(kind: str, base: Path, recipe: Any, train: list, held: list) -> t
                 model=str(base), args=config, train_dataset=conversations(train), processing_class=tokenizer,
                 peft_config=loop.lora_config(recipe),
             )  # fmt: skip
+            use_sampler(trainer, by_length=False)
         from transformers import PrinterCallback
 
         trainer.remove_callback(PrinterCallback)

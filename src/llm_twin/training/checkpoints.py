@@ -20,6 +20,7 @@ from llm_twin.progress import report
 MARK = "complete.json"
 NAME = re.compile(r"checkpoint-(\d+)$")
 RUST_ERROR = re.compile(r"\(os error (\d+)\)")
+DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES}
 WRITER_FAILED = re.compile(r"failed writing|unexpected pos|No space left|enforce fail at inline_container")
 
 
@@ -81,8 +82,8 @@ def refused_write(error: Exception) -> OSError | None:
     torch says it as a RuntimeError of its file writer; tokenizers and safetensors, which are written in Rust, as
     exceptions of their own that end with `(os error NUMBER)`.
     """
-    if isinstance(error, OSError):
-        return error
+    if isinstance(error, OSError):  # a connection that breaks is one too, and no disk's fault
+        return error if error.errno in DISK_ERRORS else None
     text = str(error).splitlines()[0] if str(error) else ""
     if found := RUST_ERROR.search(text):
         return OSError(int(found[1]), os.strerror(int(found[1])))

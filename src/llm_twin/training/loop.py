@@ -154,10 +154,10 @@ def run_trainer(
     try:
         with autocast_alone(trainer):
             trainer.train(resume_from_checkpoint=str(resume) if resume else None)
-    except TwinError:
-        raise
     except Exception as error:
-        raise _explain(error, work) from error
+        if (named := _name_error(error, work)) is None:
+            raise
+        raise named from error
     return time.monotonic() - begun
 
 
@@ -168,8 +168,10 @@ def autocast_alone(trainer: Any) -> AbstractContextManager[None]:
     return disable_input_dtype_casting(trainer.model, active=bool(trainer.args.bf16 or trainer.args.fp16))
 
 
-def _explain(error: Exception, work: Path) -> Exception:
-    """The error as a person can use it: a full disk and too little memory are ours to name, others stay."""
+def _name_error(error: Exception, work: Path) -> TwinError | None:
+    """A full disk or too little memory as an error with a remedy; None for what is named already or is not ours."""
+    if isinstance(error, TwinError):
+        return None
     if refused := refused_write(error):
         return disk_error(refused, work)
     if isinstance(error, RuntimeError) and "out of memory" in str(error).lower():
@@ -177,7 +179,7 @@ def _explain(error: Exception, work: Path) -> Exception:
             f"out of memory while training: {str(error).splitlines()[0][:160]}",
             "lower training.sft_batch_size or max_length, set gradient_checkpointing: on, or method: qlora",
         )
-    return error
+    return None
 
 
 def is_sharded(trainer: Any) -> bool:

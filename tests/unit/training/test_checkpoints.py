@@ -6,7 +6,7 @@ from pathlib import Path
 
 from llm_twin.errors import TwinError
 from llm_twin.training.batching import StepSampler, split_step
-from llm_twin.training.checkpoints import MARK, disk_error, is_complete, last_complete, mark_complete
+from llm_twin.training.checkpoints import MARK, disk_error, is_complete, last_complete, mark_complete, refused_write
 
 
 def checkpoint(folder: Path, step: int) -> Path:
@@ -49,6 +49,14 @@ def test_a_full_disk_says_what_to_do(tmp_path):
     error = disk_error(OSError(28, "No space left on device"), tmp_path)
     assert isinstance(error, TwinError)
     assert "No space left" in str(error) and "LLM_TWIN_HOME" in str(error) and "goes on" in str(error)
+
+
+def test_only_what_a_disk_refused_is_called_a_full_disk():
+    assert refused_write(OSError(28, "No space left on device")).errno == 28
+    assert refused_write(Exception("No space left on device (os error 28)")).errno == 28
+    assert refused_write(RuntimeError("PytorchStreamWriter failed writing file data/3: file write failed"))
+    for other in (ConnectionResetError(104, "reset"), ValueError("wrong"), RuntimeError("shapes do not match")):
+        assert refused_write(other) is None
 
 
 LENGTHS = [5, 90, 7, 88, 6, 91, 40, 41, 42, 12]
