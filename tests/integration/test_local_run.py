@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pipelines.local_run import StepFailed
+from pipelines.local_run import StepFailed, run_local
 from tests.integration import tiny_pipeline
 
 
@@ -66,6 +66,21 @@ def test_a_failed_step_says_what_why_and_what_to_do_and_the_next_run_goes_on(hom
     assert str(home / "logs" / "run.log") in failed.value.remedy
     file.write_text("fine")
     assert tiny_pipeline.run(home, file).outputs["Output"] == 4
+
+
+def test_of_steps_side_by_side_the_one_that_fails_is_named_and_the_others_end(home, tmp_path) -> None:
+    seen, log = [], home / "logs" / "run.log"
+
+    def listen(event, step) -> None:
+        seen.append((event, step.name, step.status, step.last_progress))
+
+    arguments = {"words": ["abc", "fail", "xyz"]}
+    with pytest.raises(StepFailed) as failed:
+        run_local(tiny_pipeline.build_many(), arguments, home / "artifacts", home / "cache", log, listen)
+    assert "keep-letters failed: 7 of 8 documents are empty" in failed.value.message
+    ended = sorted((step, status, said) for event, step, status, said in seen if event == "ended")
+    kept = ("keep-letters", "ran", "letters kept")
+    assert ended == [("keep-letters", "failed", ""), kept, kept, ("tell", "ran", "told")]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

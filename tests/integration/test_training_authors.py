@@ -1,4 +1,4 @@
-"""Many authors side by side through the command line and kfp.local: one that fails leaves the others be."""
+"""Many authors through the command line and kfp.local: one that fails leaves the others be."""
 
 import os
 import subprocess
@@ -24,7 +24,7 @@ def twin(home: Path, *arguments: str) -> subprocess.CompletedProcess:
     )  # fmt: skip
 
 
-def test_two_authors_train_side_by_side_and_one_without_texts_fails_alone(tmp_path) -> None:
+def test_an_author_without_texts_fails_alone_and_the_other_is_trained(tmp_path) -> None:
     recipe = yaml.safe_load(find_recipe("sample").read_text(encoding="utf-8"))
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "note.md").write_text("# Soon\n\nNothing yet.\n")
@@ -32,7 +32,6 @@ def test_two_authors_train_side_by_side_and_one_without_texts_fails_alone(tmp_pa
     listed = [
         {"id": "odalys", "name": "Odalys Fenwick", "sources": zips},
         {"id": "nobody", "name": "Nobody", "sources": [{"location": str(tmp_path / "empty")}]},
-        {"id": "odalys-too", "name": "Odalys Fenwick", "sources": zips},
     ]
     (tmp_path / "sources.yaml").write_text(yaml.safe_dump({"authors": listed}))
     recipe["collection"] = {"sources_file": str(tmp_path / "sources.yaml")}
@@ -47,12 +46,10 @@ def test_two_authors_train_side_by_side_and_one_without_texts_fails_alone(tmp_pa
     assert done.returncode != 0 and "Traceback" not in done.stderr
     assert done.stderr.count("error: step ") == 1, done.stderr
     (log,) = (home / "logs").glob("run-*.log")
-    told = [line.split("] ", 1)[1] for line in log.read_text().splitlines() if "[progress] " in line][-4:]
+    told = [line.split("] ", 1)[1] for line in log.read_text().splitlines() if "[progress] " in line][-3:]
     assert told[0].startswith("odalys: finished") and "champion odalys-adapter version 1" in told[0], told
     assert told[1].startswith("nobody: never trained"), told
-    assert told[2].startswith("odalys-too: finished") and "champion odalys-too-adapter version 1" in told[2], told
-    assert told[3].startswith("3 authors: 2 finished, 1 never trained; ")
-    assert log.read_text().count("million parameters, ") >= 1
+    assert told[2].startswith("2 authors: 1 finished, 1 never trained; ")
     states = twin(home, "models", "--states")
-    assert states.stdout.splitlines()[-1].startswith("2 authors: 2 finished; ")
-    assert len(twin(home, "models").stdout.splitlines()) == 4, "adapter and quantized model of each of the two"
+    assert states.stdout.splitlines()[-1].startswith("1 authors: 1 finished; ")
+    assert len(twin(home, "models").stdout.splitlines()) == 2, "adapter and quantized model"

@@ -58,6 +58,25 @@ def build(code: str):
     return tiny
 
 
+@dsl.component(base_image="python:3.11", install_kfp_package=False)
+def tell(code: str):
+    """The exit step: runs whatever became of the others."""
+    from llm_twin.progress import report
+
+    report("told")
+
+
+def build_many():
+    """Several inputs side by side, with a step at the end that runs whatever failed, as the pipeline `authors` does."""
+
+    @dsl.pipeline(name="many")
+    def many(words: list):
+        with dsl.ExitHandler(tell(code="")), dsl.ParallelFor(words, parallelism=3) as word:
+            keep_letters(found=word, code="one")
+
+    return many
+
+
 def run(home: Path, file: Path, code: str = "one") -> RunResult:
     """Run it with state under `home`."""
     return run_local(
