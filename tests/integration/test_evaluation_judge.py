@@ -8,7 +8,7 @@ from llm_twin.evaluation.judge import Judged, agree, grade_answers
 from llm_twin.evaluation.judge_pairs import Pair, compare_answers
 from llm_twin.llm import LlmClient
 from llm_twin.recipes import LlmRecipe
-from tests.integration.stub_llm import stub_llm
+from tests.integration.stub_llm import REFUSALS, stub_llm
 
 HASTY = LlmRecipe(temperature=0, retries=0, timeout_seconds=1.5, concurrency=4)  # a fault hangs for 2 s
 RECIPE = HASTY.model_copy(update={"timeout_seconds": 60})
@@ -25,7 +25,10 @@ def grade_honestly(prompt):
 
 
 def make_answers(count=60):
-    return [Judged(f"p{n}", "What is it?", f"quality {1 + n % 3} " + "word " * (n % 7)) for n in range(count)]
+    return [
+        Judged(f"p{n}", f"What is it, number {n % 5} of 5?", f"quality {1 + n % 3} " + "word " * (n % 7))
+        for n in range(count)
+    ]
 
 
 def test_a_judge_that_fails_one_call_in_five_gives_unbiased_grades_and_counts_what_is_missing():
@@ -39,6 +42,24 @@ def test_a_judge_that_fails_one_call_in_five_gives_unbiased_grades_and_counts_wh
     assert scores.means["accuracy"].low <= 2.0 <= scores.means["accuracy"].high
     assert abs(scores.means["accuracy"].mean - 2.0) < 0.15  # with zeros for the missing it would be near 1.7
     assert abs(scores.means["style"].mean - 2.0) < 0.15
+
+
+@pytest.mark.parametrize(
+    "fault, kind", [("silence", "timeout"), ("nonsense", "broken JSON"), *((fault, "refused") for fault in REFUSALS)]
+)
+def test_each_way_of_not_grading_one_in_five_is_counted_by_its_kind_and_moves_no_mean(fault, kind):
+    answers = make_answers(30)
+    truth = {one.prompt_id: read_quality(one.answer) for one in answers}
+    lost = {f"p{n}" for n in range(0, 30, 5)}
+    patient = HASTY.model_copy(update={"timeout_seconds": 4, "concurrency": 8})
+    with stub_llm(grade_honestly, faults=(fault,), fails=lambda prompt: "number 0 of 5" in prompt) as stub:
+        scores = grade_answers({"stub": LlmClient(stub.url, "m", patient)}, answers)
+    graded = scores.grades["accuracy"]
+    assert graded == {p: truth[p] for p in graded} and lost.isdisjoint(graded)
+    assert set(scores.missing) == {kind} and scores.missing[kind] == 30 - scores.answered == 30 - len(graded)
+    assert scores.asked == 30 and scores.means["accuracy"].count == scores.answered
+    if kind != "timeout":  # a slow machine can lose another
+        assert scores.answered == 24 and scores.means["accuracy"].mean == scores.means["style"].mean == 2.0
 
 
 def test_grades_outside_the_scale_and_criteria_left_out_are_missing_not_clamped():

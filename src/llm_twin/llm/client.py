@@ -210,7 +210,7 @@ class LlmClient:
         choices = getattr(completion, "choices", None)
         if not choices or choices[0].message is None:
             raise ValueError("no choices in it")
-        text = choices[0].message.content or ""
+        text = choices[0].message.content or _declined(choices[0])
         usage = completion.usage
         if usage is None:
             return text, (sum(len(m["content"]) for m in messages) // 3, len(text) // 3)
@@ -225,6 +225,12 @@ def open_client(
         return None
     cache = ReplyCache(cache_dir / "replies.db") if cache_dir else None
     return LlmClient(base_url, model, recipe, api_key, cache)
+
+
+def _declined(choice: Any) -> str:
+    """The words of a reply that has only a refusal, as servers with structured output or a content filter give it."""
+    words = getattr(choice.message, "refusal", None) or ""
+    return f"I am sorry: {words}" if words or choice.finish_reason == "content_filter" else ""
 
 
 def _asked_wait(header: str) -> float:

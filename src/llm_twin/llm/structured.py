@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 Reply = TypeVar("Reply", bound=BaseModel)
+REFUSAL = re.compile(
+    r"\b(?:i|we)(?:'m| am|'re| are)? (?:sorry|afraid|unable|not able|cannot|can't|can not|won't|will not|must decline)"
+    r"|\bas an ai\b|\bagainst my (?:guidelines|policy)|\bdecline to\b",
+    re.IGNORECASE,
+)
+REFUSAL_WITHIN = 300  # characters: models say so at once
 
 
 class ReplyProblem(ValueError):
@@ -19,13 +26,15 @@ class ReplyProblem(ValueError):
 
 
 def parse_reply(text: str, reply_type: type[Reply]) -> Reply:
-    """Read a reply as `reply_type`. Raises ReplyProblem: empty, broken JSON or wrong fields.
+    """Read a reply as `reply_type`. Raises ReplyProblem: empty, refused, broken JSON or wrong fields.
 
     Models wrap JSON in fences and in talk; the first JSON object in the text counts.
     """
     if not text.strip():
         raise ReplyProblem("empty", "the reply was empty")
     found = _first_object(text)
+    if found is None and REFUSAL.search(text[:REFUSAL_WITHIN].replace("\u2019", "'")):
+        raise ReplyProblem("refused", "the reply declined in words and held no JSON object")
     if found is None:
         raise ReplyProblem("broken JSON", "there was no complete JSON object in the reply")
     try:
