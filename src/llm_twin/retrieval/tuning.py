@@ -14,7 +14,7 @@ from typing import Any
 
 from llm_twin.embedding import Encoder
 from llm_twin.errors import InputError
-from llm_twin.progress import track
+from llm_twin.progress import report, track
 from llm_twin.recipes import RetrievalRecipe
 from llm_twin.retrieval.known_items import KnownItem, make_known_items
 from llm_twin.retrieval.search import search
@@ -86,6 +86,7 @@ def fit(measure: Callable[[RetrievalRecipe], list[float]], recipe: RetrievalReci
             tried.append((f"{name}={value}", statistics.fmean(values(candidate))))
             if gain > MIN_GAIN:
                 best = candidate
+                report(f"kept: {name}={value}, {statistics.fmean(values(best)):.4f}")
         if best == begun:
             break
     dense = recipe.model_copy(update=DENSE)
