@@ -14,10 +14,12 @@ from llm_twin.errors import InputError, StoreError
 from llm_twin.features.chunking import chunk_documents
 from llm_twin.features.indexing import index_folder
 from llm_twin.features.vectors import VectorFiles, write_vectors
-from llm_twin.recipes import FeaturesRecipe, RetrievalRecipe
+from llm_twin.llm.client import LlmClient
+from llm_twin.recipes import FeaturesRecipe, LlmRecipe, RetrievalRecipe
 from llm_twin.retrieval.search import search
 from llm_twin.retrieval.tuning import tune
 from llm_twin.stores.vectors import VectorIndex
+from tests.integration.stub_llm import stub_llm
 from tests.integration.vector_process import VectorProcess
 
 RECIPE = FeaturesRecipe(max_tokens=32)
@@ -178,3 +180,33 @@ def test_tuning_needs_documents(tmp_path: Path, encoder: Encoder, index: VectorI
     build(tmp_path, list(SUBJECTS), encoder, index, "three")
     with pytest.raises(InputError, match="tuning needs 20"):
         tune("three", index, encoder, RetrievalRecipe())
+
+
+def test_a_language_model_expands_and_filters_and_its_faults_do_no_harm(
+    tmp_path: Path, encoder: Encoder, index: VectorIndex
+) -> None:
+    build(tmp_path, list(SUBJECTS), encoder, index, "three")
+
+    def answer(prompt: str) -> dict:
+        if "phrasings" in prompt:
+            return {"phrasings": ["crust browned by an oven", "yeast and dough"]}
+        dates = {"published_after": "not a date", "published_before": None}
+        return {"platform": "linkedin", "kind": None, **dates, "topics": []}
+
+    recipe = RetrievalRecipe(expansion="llm", self_query="llm", top_k=3)
+    bounds = LlmRecipe(timeout_seconds=1, retries=0)
+    with stub_llm(answer, fault_every=0) as stub:
+        found = search("How is it made?", "three", index, encoder, recipe, llm=LlmClient(stub.url, "m", bounds))
+    assert found.filters == {"platform": ["linkedin"]}
+    assert [hit.chunk.document_id for hit in found.hits] == ["bread"]
+    added = next(step.effect["added"] for step in found.trace if step.name == "expansion")
+    assert added == ["crust browned by an oven", "yeast and dough"]
+    with stub_llm(answer, fault_every=1) as stub:  # every reply fails in its way: rules, and the question as it is
+        llm = LlmClient(stub.url, "m", bounds)
+        for _ in range(5):
+            found = search("In your LinkedIn posts, how is it made?", "three", index, encoder, recipe, llm=llm)
+            assert found.filters == {"platform": ["linkedin"]}
+            assert [hit.chunk.document_id for hit in found.hits] == ["bread"]
+        assert len(stub.faults) == 5
+    dead = LlmClient(stub.url, "m", bounds)  # nobody listens there any more
+    assert search("the oven", "three", index, encoder, recipe, llm=dead).hits[0].chunk.document_id == "bread"

@@ -8,8 +8,9 @@ from importlib import resources
 
 from pydantic import BaseModel
 
-from llm_twin.llm.client import LlmClient, Request
+from llm_twin.llm.client import LlmClient
 from llm_twin.prompts import render_prompt
+from llm_twin.retrieval.asking import ask_one
 
 ADDED_WEIGHT = 0.3  # of an added term beside the question's own, which weigh 1
 MAX_PHRASINGS = 3
@@ -46,5 +47,5 @@ def _read_synonyms() -> dict[str, list[str]]:
 
 def ask_phrasings(query: str, llm: LlmClient) -> list[str]:
     """Other phrasings from a language model; none where it gives no usable reply (the search goes on without)."""
-    outcome = llm.ask_all([Request(render_prompt("expand_query", question=query, count=MAX_PHRASINGS))], Phrasings)[0]
-    return outcome.value.phrasings[:MAX_PHRASINGS] if outcome.value else []
+    reply = ask_one(llm, render_prompt("expand_query", question=query, count=MAX_PHRASINGS), Phrasings)
+    return reply.phrasings[:MAX_PHRASINGS] if reply else []

@@ -1,4 +1,4 @@
-"""Filters that a question itself names: platform, kind, dates. By rules, or by a language model; it never writes."""
+"""Filters that a question names: platform, kind, dates, topics. By rules, or by a language model; it never writes."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import re
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from llm_twin.documents import Kind, Platform
-from llm_twin.llm.client import LlmClient, Request
+from llm_twin.llm.client import LlmClient
 from llm_twin.prompts import render_prompt
+from llm_twin.retrieval.asking import ask_one
 
 _PLATFORM = re.compile(
     r"\b(?:on|from|in|via)\s+(?:my |your |his |her |their |the )?(medium|substack|linkedin|github|newsletter|blog)\b",
@@ -29,15 +30,20 @@ _YEAR = re.compile(
 _AFTER = re.compile(r"\b(?:since|after) (\d{4})\b", re.IGNORECASE)
 _BEFORE = re.compile(r"\b(?:before|until|prior to) (\d{4})\b", re.IGNORECASE)
 _YEARS = range(1990, 2100)
+MAX_TOPICS = 5
+_TAGGED = re.compile(r"\b(?:tagged|under the topic|on the topic of) [\"“']([^\"”']{2,60})[\"”']", re.IGNORECASE)
 
 
 class Filtered(BaseModel):
     """What the model replies; None where the question does not say."""
 
+    model_config = ConfigDict(extra="forbid")  # a reply of other fields says nothing: the rules are better
+
     platform: Literal["medium", "substack", "linkedin", "github", "site"] | None = None
     kind: Literal["article", "post", "repository"] | None = None
     published_after: str | None = None  # ISO 8601 date, inclusive
     published_before: str | None = None  # exclusive
+    topics: list[str] = []
 
 
 def read_filters(query: str) -> dict[str, Any]:
@@ -49,6 +55,8 @@ def read_filters(query: str) -> dict[str, Any]:
     kinds = {_kind(match.casefold()) for match in _KIND.findall(query)}
     if len(kinds) == 1 and kinds <= set(get_args(Kind)) and "platform" not in filters:
         filters["kind"] = sorted(kinds)
+    if topics := sorted({topic.strip().lower() for topic in _TAGGED.findall(query)})[:MAX_TOPICS]:
+        filters["topics"] = topics
     year = _year(_YEAR.search(query))
     if year:
         filters |= {"published_after": _begin(year), "published_before": _begin(year + 1)}
@@ -63,15 +71,16 @@ def read_filters(query: str) -> dict[str, Any]:
 
 def ask_filters(query: str, llm: LlmClient) -> dict[str, Any]:
     """Filters from a language model with a JSON schema; the rules where its reply cannot be used."""
-    outcome = llm.ask_all([Request(render_prompt("query_filters", question=query))], Filtered)[0]
-    if outcome.value is None:
+    reply = ask_one(llm, render_prompt("query_filters", question=query), Filtered)
+    if reply is None:
         return read_filters(query)
-    reply = outcome.value
     filters: dict[str, Any] = {}
     if reply.platform in get_args(Platform):
         filters["platform"] = [reply.platform]
     if reply.kind:
         filters["kind"] = [reply.kind]
+    if topics := sorted({topic.strip().lower() for topic in reply.topics if topic.strip()})[:MAX_TOPICS]:
+        filters["topics"] = topics
     for name in ("published_after", "published_before"):
         try:
             filters[name] = datetime.fromisoformat(getattr(reply, name) or "").replace(tzinfo=UTC)

@@ -70,13 +70,14 @@ def test_rm3_keeps_the_question_and_adds_what_the_found_texts_share() -> None:
         ("Which of my articles are about locks?", {"kind": ["article"]}),
         ("articles about locks from 2021", {"after": 2021, "before": 2022}),
         ("what changed since 2020", {"after": 2020}),
+        ('what is said under the topic "Tide Gauges"?', {"topics": ["tide gauges"]}),
         ("How do I blog?", {}),
         ("why does the medium matter in a letter", {}),
         ("what happened in 1953", {}),
     ],
 )
 def test_filters_are_read_only_where_the_question_names_them(question: str, filters: dict) -> None:
-    expected = {key: value for key, value in filters.items() if key in ("platform", "kind")}
+    expected = {key: value for key, value in filters.items() if key in ("platform", "kind", "topics")}
     if "after" in filters:
         expected["published_after"] = datetime(filters["after"], 1, 1, tzinfo=UTC)
     if "before" in filters:
