@@ -21,7 +21,7 @@ from llm_twin.collection.extraction.witnesses import Coverage
 
 DROP_BELOW = 0.15
 ADD_ABOVE = 0.7
-BODY_CHANCE = 0.75
+BODY_CHANCE = 0.6  # below ADD_ABOVE: the selection as a whole decides
 REPEAT_TOKENS = 12  # a paragraph as long as this is a copy if another part of the page has it
 
 
