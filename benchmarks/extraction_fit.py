@@ -35,7 +35,7 @@ MIN_TOKENS = 10  # of expected text that is found in the page's units: below it 
 MAX_WEIGHT = 150  # tokens: a longer unit counts no more than this
 PARAMETERS: dict[str, Any] = {
     "max_iter": 100, "learning_rate": 0.08, "max_leaf_nodes": 12, "min_samples_leaf": 60,
-    "l2_regularization": 1.0, "random_state": 0,
+    "l2_regularization": 1.0, "early_stopping": False, "random_state": 0,
 }  # fmt: skip
 
 
