@@ -105,10 +105,10 @@ class RetrievalRecipe(Section):
     dense_feedback_weight: float = Field(default=0.5, ge=0, le=1, description="of the mean of those chunks")
     sparse_feedback_chunks: int = Field(default=10, ge=1, le=50)
     sparse_feedback_terms: int = Field(default=10, ge=1, le=200)
-    sparse_feedback_weight: float = Field(default=0.5, ge=0, le=1, description="of the terms found (RM3)")
+    sparse_feedback_weight: float = Field(default=0.3, ge=0, le=1, description="of the terms found (RM3)")
     pool: int = Field(default=50, ge=1, le=200, description="fused hits that are read, deduplicated and reranked")
     deduplicate: bool = True
-    neighbour_weight: float = Field(default=0.2, ge=0, lt=1, description="of a hit's nearest hits in its score")
+    neighbour_weight: float = Field(default=0.1, ge=0, lt=1, description="of a hit's nearest hits in its score")
     neighbours: int = Field(default=3, ge=1, le=20)
     cross_encoder: str = Field(default="", description="a sentence-transformers CrossEncoder; empty: none")
     cross_encoder_weight: float = Field(default=0.7, ge=0, le=1)
