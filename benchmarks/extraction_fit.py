@@ -3,9 +3,9 @@
     python -m benchmarks.extraction_fit FOLDER... --output src/llm_twin/collection/extraction/weights.json
 
 Each FOLDER holds folders with `source.html` and `expected.html` (as `python -m benchmarks extraction --data` reads
-them) or `expected.txt`. First a cross-validation by site says what to expect on sites not fitted on; then the trees are
-fitted on all pages. `--exclude` takes a folder in the same form whose sites must stay unseen: pages of them are left
-out.
+them) or `expected.txt`; one named twice counts twice. First a cross-validation by site says what to expect on sites not
+fitted on; then the trees are fitted on all pages. `--exclude` takes a folder in the same form whose sites must stay
+unseen: pages of them are left out.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from llm_twin.collection.extraction.witnesses import Coverage
 MIN_TOKENS = 10  # of expected text that is found in the page's units: below it a page teaches nothing
 MAX_WEIGHT = 150  # tokens: a longer unit counts no more than this
 PARAMETERS: dict[str, Any] = {
-    "max_iter": 100, "learning_rate": 0.08, "max_leaf_nodes": 12, "min_samples_leaf": 60,
-    "l2_regularization": 1.0, "early_stopping": False, "random_state": 0,
+    "early_stopping": True, "max_iter": 100, "learning_rate": 0.08, "max_leaf_nodes": 12, "min_samples_leaf": 60,
+    "l2_regularization": 1.0, "random_state": 0,
 }  # fmt: skip
 
 
