@@ -411,7 +411,9 @@ def load_recipe(path: Path) -> Recipe:
     sets = [one.anchored(path.parent) for one in recipe.evaluation.sets]
     benchmarks = recipe.evaluation.benchmarks.anchored(path.parent)
     evaluation = recipe.evaluation.model_copy(update={"sets": sets, "benchmarks": benchmarks})
-    collection = recipe.collection.model_copy(update={"sources": sources})
+    listed = recipe.collection.sources_file
+    beside = str((path.parent / Path(listed).expanduser()).absolute()) if listed else ""
+    collection = recipe.collection.model_copy(update={"sources": sources, "sources_file": beside})
     return recipe.model_copy(update={"collection": collection, "evaluation": evaluation})
 
 

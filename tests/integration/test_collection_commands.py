@@ -72,9 +72,9 @@ def twin(*arguments: str) -> Result:
 
 
 def write_recipe(folder: Path, authors: list[dict[str, object]], connect_to: dict[str, str] | None = None) -> str:
-    """A recipe over a sources file with these authors."""
+    """A recipe, and beside it a sources file with these authors; neither lies in the working folder."""
     (folder / "sources.yaml").write_text(yaml.safe_dump({"authors": authors}))
-    chosen = {"sources_file": str(folder / "sources.yaml"), "requests_per_second": 1000, "connect_to": connect_to or {}}
+    chosen = {"sources_file": "sources.yaml", "requests_per_second": 1000, "connect_to": connect_to or {}}
     (folder / "recipe.yaml").write_text(
         yaml.safe_dump({"name": "mine", "author": {"id": "ada", "name": "Ada"}, "collection": chosen})
     )
