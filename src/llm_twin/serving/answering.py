@@ -24,6 +24,7 @@ from llm_twin.prompts import render_prompt
 from llm_twin.serving.cache import TimedCache
 from llm_twin.serving.guardrails import Guards
 from llm_twin.serving.guardrails.memory import Shingles
+from llm_twin.serving.guardrails.verdicts import Verdicts
 from llm_twin.serving.predictor_client import Draft, PredictorClient, PredictorError
 from llm_twin.serving.twins import Twin
 from llm_twin.support import check_support, extract_answer, split_sentences
@@ -81,6 +82,7 @@ class Parts:
     still_there: Callable[[str, list[str]], bool] | None = None  # are the author's chunks of these ids in the index?
     answers: dict[str, TimedCache[Any]] = field(default_factory=dict)  # twin → what it answered before
     memories: dict[str, Shingles] = field(default_factory=dict)  # author → what their texts say, word for word
+    verdicts: Verdicts = field(default_factory=Verdicts)  # on passages, of all twins
     _guards: dict[str, Guards] = field(default_factory=dict)
 
     def guards_of(self, twin: Twin) -> Guards | None:
@@ -89,7 +91,9 @@ class Parts:
             return None
         if twin.name not in self._guards:
             author = twin.author.id
-            self._guards[twin.name] = Guards(twin.serving.guardrails, self.encoder, lambda: self.memories.get(author))
+            self._guards[twin.name] = Guards(
+                twin.serving.guardrails, lambda: self.memories.get(author), verdicts=self.verdicts
+            )
         return self._guards[twin.name]
 
 
@@ -165,9 +169,9 @@ async def prepare(asked: Asked, twin: Twin, parts: Parts) -> Prepared:
 
 
 def clean_sources(sources: Sequence[Source], guards: Guards) -> list[Source]:
-    """The sources without sentences that give orders to a model."""
-    cleaned = guards.clean_chunks([source.chunk for source in sources])
-    return [replace(source, chunk=chunk) for source, chunk in zip(sources, cleaned, strict=False)]
+    """The sources without sentences that give orders to a model, and without those there was no time to judge."""
+    cleaned = {chunk.chunk_id: chunk for chunk in guards.clean_chunks([source.chunk for source in sources])}
+    return [replace(s, chunk=cleaned[s.chunk.chunk_id]) for s in sources if s.chunk.chunk_id in cleaned]
 
 
 def best_relevance(sources: Sequence[Source]) -> float:

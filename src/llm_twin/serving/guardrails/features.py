@@ -1,26 +1,34 @@
-"""What the injection classifier sees of a text: its vector, its words and letters, the rules that match, its place.
+"""What the injection classifier sees of a text: states of a small encoder's lower layers, words and letters, the
+rules that match, its place.
 
-The vector (MiniLM) carries the sense, hashed n-grams of words and letters the wording, in languages too that the
-encoder does not know; the rules carry forms. One row of numbers for each text.
+The states carry what a text does (it asks, tells, orders, and whom), hashed n-grams of words and letters the wording,
+in languages too that the encoder does not know; the rules carry forms. One row of numbers for each text.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from llm_twin.serving.guardrails.normalise import readings
 from llm_twin.serving.guardrails.rules import RULES, match_rules
-from llm_twin.support.check import Encodes
 
-VERSION = 1  # of this module's rows: weights that were learned on others do not fit
+VERSION = 2  # of this module's rows: weights that were learned on others do not fit
 BUCKETS = 2**13
 # Each block's share in the regression's penalty: found by leaving families of our own examples out.
-VECTOR_SCALE, WORDS_SCALE, LETTERS_SCALE, RULE_SCALE, PLACE_SCALE = 1.5, 1.5, 1.5, 0.5, 0.5
+STATES_SCALE, WORDS_SCALE, LETTERS_SCALE, RULE_SCALE, PLACE_SCALE = 2.0, 1.5, 1.5, 0.5, 0.5
 MAX_CHARACTERS = 1000  # of one piece of text
+
+
+class Reads(Protocol):
+    """What is needed of the encoder's lower layers."""
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray[Any, Any]:
+        """A row of states for each text."""
+        ...
 
 
 @cache
@@ -38,7 +46,7 @@ def find_rules(texts: Sequence[str]) -> list[list[str]]:
 
 
 def build_rows(
-    texts: Sequence[str], documents: Sequence[bool], rules: Sequence[Sequence[str]], encoder: Encodes
+    texts: Sequence[str], documents: Sequence[bool], rules: Sequence[Sequence[str]], layers: Reads
 ) -> Any:
     """A sparse matrix, a row for each text. `documents` says which stand in a document, `rules` what matched."""
     from scipy import sparse
@@ -50,7 +58,7 @@ def build_rows(
     places = np.array([[float(place)] for place in documents], np.float32)
     return sparse.hstack(
         [
-            sparse.csr_matrix(np.asarray(encoder.encode(cut), np.float32) * VECTOR_SCALE),
+            sparse.csr_matrix(np.asarray(layers.encode(cut), np.float32) * STATES_SCALE),
             words.transform(cut) * WORDS_SCALE,
             letters.transform(cut) * LETTERS_SCALE,
             sparse.csr_matrix(matched * RULE_SCALE),

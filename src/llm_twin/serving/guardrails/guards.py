@@ -5,19 +5,17 @@ from __future__ import annotations
 
 import re
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from llm_twin.documents import AnswerSentence, Chunk
+from llm_twin.embedding import load_middle_layers
 from llm_twin.privacy.masking import find_pii, mask_pii
 from llm_twin.recipes import GuardrailsRecipe
 from llm_twin.serving.guardrails.classifiers import load_classifier
 from llm_twin.serving.guardrails.injection import InjectionDetector
 from llm_twin.serving.guardrails.memory import Shingles
-from llm_twin.support.check import Encodes
-
-REMEMBERED = 5_000  # chunks whose verdict is kept
+from llm_twin.serving.guardrails.verdicts import Spans, Verdicts
 
 # A short list of what is never part of a fair question or of a published essay. A classifier from the hub can take
 # its place (`guardrails.toxicity_model`); a list knows words, not meaning.
@@ -39,6 +37,14 @@ def find_abuse(text: str) -> float:
     return float(bool(_TOXIC.search(text)))
 
 
+def blank(chunk: Chunk, spans: Spans) -> Chunk:
+    """The chunk with spaces in place of those spans."""
+    text = chunk.text
+    for start, end in spans:
+        text = text[:start] + re.sub(r"\S", " ", text[start:end]) + text[end:]
+    return chunk if text == chunk.text else chunk.model_copy(update={"text": text})
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What a guard says of a question: the text to go on with, or why it is refused (`guard` names which)."""
@@ -53,14 +59,13 @@ class Guards:
     """Guards by recipe. `toxic` and `injected` give a probability; `memory` holds the author's texts, once read."""
 
     recipe: GuardrailsRecipe = field(default_factory=GuardrailsRecipe)
-    encoder: Encodes | None = None
     memory: Callable[[], Shingles | None] = lambda: None
+    verdicts: Verdicts = field(default_factory=Verdicts)
     clock: Callable[[], float] = time.perf_counter
-    _verdicts: OrderedDict[str, Chunk] = field(default_factory=OrderedDict)
 
     def __post_init__(self) -> None:
-        self.detector = InjectionDetector(self.encoder)
         recipe = self.recipe
+        self.detector = InjectionDetector(load_middle_layers() if recipe.injection or recipe.documents else None)
         self.toxic = load_classifier(recipe.toxicity_model) if recipe.toxicity_model else find_abuse
         self.injected = load_classifier(recipe.injection_model) if recipe.injection_model else lambda text: 0.0
 
@@ -81,33 +86,16 @@ class Guards:
         return Verdict(mask_pii(question).text if self.recipe.pii else question)
 
     def clean_chunks(self, chunks: Sequence[Chunk]) -> list[Chunk]:
-        """The chunks as data, best first, as far as the time budget goes: what was not judged is left out, but for
-        the first."""
-        until = self.clock() + self.recipe.budget_seconds
-        kept: list[Chunk] = []
-        for chunk in chunks:
-            if kept and self.clock() > until:
-                break
-            kept.append(self.clean_chunk(chunk))
-        return kept
+        """The chunks with sentences that give orders to a model blanked out, so that every other span stays exact.
 
-    def clean_chunk(self, chunk: Chunk) -> Chunk:
-        """The chunk with sentences that give orders to a model blanked out, so that every other span stays
-        exact.
-
-        What stands in a document is data: such a sentence reaches neither the prompt nor an extract.
+        What stands in a document is data: such a sentence reaches neither the prompt nor an extract. Best first, as
+        far as the time budget goes: what could not be judged by then is left out.
         """
         if not self.recipe.documents:
-            return chunk
-        key = f"{chunk.chunk_id}:{hash(chunk.text)}"
-        if key not in self._verdicts:
-            text = chunk.text
-            for start, end in self.detector.judge(text, "document").spans:
-                text = text[:start] + re.sub(r"\S", " ", text[start:end]) + text[end:]
-            self._verdicts[key] = chunk if text == chunk.text else chunk.model_copy(update={"text": text})
-            while len(self._verdicts) > REMEMBERED:
-                self._verdicts.popitem(last=False)
-        return self._verdicts[key]
+            return list(chunks)
+        until = self.clock() + self.recipe.budget_seconds
+        spans = self.verdicts.judge([c.text for c in chunks], self.detector, lambda: self.clock() <= until)
+        return [blank(chunk, spans[chunk.text]) for chunk in chunks if chunk.text in spans]
 
     def check_output(self, sentence: AnswerSentence, sources: str) -> AnswerSentence:
         """A sentence of the model as it may go out: personal data and secrets that the sources do not have

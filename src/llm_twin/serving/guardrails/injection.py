@@ -1,7 +1,7 @@
-"""Is a text an attempt to give the model other orders? A classifier over sense, wording and rules.
+"""Is a text an attempt to give the model other orders? A classifier over manner, wording and rules.
 
 Logistic regression (`features.py` says of what) learned from attacks and harmless look-alikes that were written for
-this project (`examples.py`); its weights are shipped, so judging costs a vector and some matching. A text is judged
+this project (`examples.py`); its weights are shipped, so judging costs half an encoding and some matching. A text is judged
 in pieces, and by what it hides (`normalise.py`); the worst piece decides.
 """
 
@@ -15,13 +15,13 @@ from typing import Literal
 
 import numpy as np
 
-from llm_twin.serving.guardrails.features import build_rows, find_rules
+from llm_twin.serving.guardrails.features import Reads, build_rows, find_rules
 from llm_twin.serving.guardrails.normalise import readings
 from llm_twin.serving.guardrails.rules import weigh_rules
 from llm_twin.support import split_sentences
-from llm_twin.support.check import Encodes
 
 Place = Literal["input", "document"]
+Piece = tuple[tuple[int, int], float, list[str]]  # a span, how far beyond the threshold, the rules that match
 WHOLE = 700  # characters up to which a question is judged as one piece
 PIECE = 600  # of a longer one
 MAX_PIECES = 24
@@ -62,36 +62,41 @@ def read_weights() -> Weights:
 
 @dataclass
 class InjectionDetector:
-    """The classifier over `encoder`; without one, the rules alone."""
+    """The classifier over the states that `layers` reads; without, the rules alone."""
 
-    encoder: Encodes | None = None
+    layers: Reads | None = None
 
     def judge(self, text: str, place: Place = "input") -> Suspicion:
-        """Judge a question in pieces of some sentences, a document by each sentence, and by two neighbours where one
-        of them is not quite harmless (a vector costs most of the time)."""
-        pieces = cut_document(text) if place == "document" else cut_question(text)
-        values, rules = self._values([text[a:b] for a, b in pieces], place)
+        """Judge a question in pieces of some sentences, a document as `judge_documents` does."""
         if place == "document":
-            pairs = [i for i in range(len(pieces) - 1) if max(values[i], values[i + 1]) > DOUBTFUL]
-            spans_of_pairs = [(pieces[i][0], pieces[i + 1][1]) for i in pairs]
-            more_values, more_rules = self._values([text[a:b] for a, b in spans_of_pairs], place)
-            pieces, values, rules = pieces + spans_of_pairs, values + more_values, rules + more_rules
-        spans: list[tuple[int, int]] = []
-        named: list[str] = []
-        for span, value, found in zip(pieces, values, rules, strict=True):
-            if any(span[0] <= known[0] and known[1] <= span[1] for known in spans):
-                continue  # two sentences are an attack only if neither was one alone
-            if value > 0:
-                spans.append(span)
-                named += [name for name in found if name not in named]
-        sure = 1 / (1 + float(np.exp(-max(values))))
-        return Suspicion(bool(spans), tuple(named), round(sure, 3), tuple(spans))
+            return self.judge_documents([text])[0]
+        pieces = cut_question(text)
+        return _conclude(list(zip(pieces, *self._values([text[a:b] for a, b in pieces], place), strict=True)))
+
+    def judge_documents(self, texts: Sequence[str]) -> list[Suspicion]:
+        """Judge each text by its sentences, and by two neighbours where one of them is not quite harmless; the
+        sentences of all texts go through the encoder together."""
+        pieces = [(owner, span) for owner, text in enumerate(texts) for span in cut_document(text)]
+        judged = self._judge_pieces(texts, pieces)
+        pairs = [
+            (one[0], (one[1][0], other[1][1]))
+            for one, other, a, b in zip(pieces, pieces[1:], judged, judged[1:], strict=False)
+            if one[0] == other[0] and max(a[1], b[1]) > DOUBTFUL
+        ]
+        found: list[list[Piece]] = [[] for _ in texts]
+        for (owner, _), piece in zip(pieces + pairs, judged + self._judge_pieces(texts, pairs), strict=True):
+            found[owner].append(piece)
+        return [_conclude(one) for one in found]
+
+    def _judge_pieces(self, texts: Sequence[str], pieces: list[tuple[int, tuple[int, int]]]) -> list[Piece]:
+        values, rules = self._values([texts[owner][a:b] for owner, (a, b) in pieces], "document")
+        return [(span, value, names) for (_, span), value, names in zip(pieces, values, rules, strict=True)]
 
     def _values(self, pieces: Sequence[str], place: Place) -> tuple[list[float], list[list[str]]]:
         """For each piece how far it is beyond the threshold (negative: harmless), and the rules that matched."""
         if not pieces:
             return [], []
-        if self.encoder is None:
+        if self.layers is None:
             rules = find_rules(pieces)
             return [weigh_rules(p, found) - 0.99 for p, found in zip(pieces, rules, strict=True)], rules
         known = read_weights()
@@ -101,12 +106,26 @@ class InjectionDetector:
             texts += hidden
             owners += [number] * len(hidden)
         rules = find_rules(texts)
-        rows = build_rows(texts, [place == "document"] * len(texts), rules, self.encoder)
+        rows = build_rows(texts, [place == "document"] * len(texts), rules, self.layers)
         scores = np.asarray(rows @ known.weights).ravel() + known.offset - known.threshold
         values = [float(score) for score in scores[: len(pieces)]]
         for owner, score in zip(owners[len(pieces) :], scores[len(pieces) :], strict=True):
             values[owner] = max(values[owner], float(score) + HIDDEN)
         return values, rules[: len(pieces)]
+
+
+def _conclude(pieces: list[Piece]) -> Suspicion:
+    """The verdict on a text from those on its pieces, single sentences before pairs."""
+    spans: list[tuple[int, int]] = []
+    named: list[str] = []
+    for span, value, found in pieces:
+        if any(span[0] <= known[0] and known[1] <= span[1] for known in spans):
+            continue  # two sentences are an attack only if neither was one alone
+        if value > 0:
+            spans.append(span)
+            named += [name for name in found if name not in named]
+    sure = 1 / (1 + float(np.exp(-max(value for _, value, _ in pieces))))
+    return Suspicion(bool(spans), tuple(named), round(sure, 3), tuple(spans))
 
 
 def cut_question(text: str) -> list[tuple[int, int]]:

@@ -21,11 +21,11 @@ STRENGTH = 4.0  # C of the regression
 FOLDS = 8
 
 
-def train(encoder: Any) -> dict[str, Any]:
+def train(layers: Any) -> dict[str, Any]:
     """The weights, offset and threshold, and what was seen when families were left out."""
     examples = read_examples()
     texts = [one.text for one in examples]
-    rows = build_rows(texts, [one.place == "document" for one in examples], find_rules(texts), encoder)
+    rows = build_rows(texts, [one.place == "document" for one in examples], find_rules(texts), layers)
     attacks = np.array([one.attack for one in examples])
     unseen = judge_unseen(rows, attacks, examples)
     whole = np.array([one.family.startswith("known:") for one in examples])
@@ -63,9 +63,9 @@ def _fit(rows: Any, attacks: np.ndarray) -> Any:
 
 def main() -> None:
     """Train on all known texts and write the weights."""
-    from llm_twin.embedding import load_encoder
+    from llm_twin.embedding import load_middle_layers
 
-    learned = train(load_encoder("all-MiniLM-L6-v2"))
+    learned = train(load_middle_layers())
     np.savez_compressed(WEIGHTS, **learned)
     print({name: value for name, value in learned.items() if name != "weights"})
 

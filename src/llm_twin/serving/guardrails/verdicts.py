@@ -1,0 +1,99 @@
+"""What the guard found in passages, kept by their text: a passage is judged once, not once for each question.
+
+In a file beside the server's state, where it has one, so that a restart judges nothing again. The file names the
+weights that judged: others begin anew.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import orjson
+import xxhash
+
+from llm_twin.serving.guardrails.injection import InjectionDetector, read_weights
+
+REMEMBERED = 100_000  # passages in memory, some 200 bytes each
+AT_ONCE = 8  # passages that are judged together: the more, the less each costs, and the later the first is known
+
+Spans = tuple[tuple[int, int], ...]
+
+
+class Verdicts:
+    """The spans of each passage that give orders to a model; used from several threads."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._known: OrderedDict[bytes, Spans] = OrderedDict()
+        self._lock = threading.Lock()
+        self._file: sqlite3.Connection | None = None
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            path = folder / f"verdicts-{read_weights().examples}.db"
+            self._file = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+            self._file.execute("PRAGMA journal_mode=WAL")
+            self._file.execute("PRAGMA synchronous=OFF")  # what a crash loses is judged again
+            self._file.execute("CREATE TABLE IF NOT EXISTS verdicts (key BLOB PRIMARY KEY, spans TEXT) WITHOUT ROWID")
+
+    def judge(
+        self, texts: Sequence[str], detector: InjectionDetector, go_on: Callable[[], bool] = lambda: True
+    ) -> Mapping[str, Spans]:
+        """The spans of each text. Some texts are left out where `go_on` says so between two batches; never all."""
+        found: dict[str, Spans] = {}
+        missing = []
+        for text in texts:
+            spans = self._find(_key(text))
+            if spans is None:
+                missing.append(text)
+            else:
+                found[text] = spans
+        for at in range(0, len(missing), AT_ONCE):
+            if found and not go_on():
+                break
+            batch = missing[at : at + AT_ONCE]
+            fresh = {t: one.spans for t, one in zip(batch, detector.judge_documents(batch), strict=True)}
+            self._keep({_key(text): spans for text, spans in fresh.items()})
+            found |= fresh
+        return found
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            if self._file is not None:
+                self._file.close()
+                self._file = None
+
+    def _find(self, key: bytes) -> Spans | None:
+        with self._lock:
+            spans = self._known.get(key)
+            if spans is not None:
+                self._known.move_to_end(key)
+                return spans
+            if self._file is None:
+                return None
+            row = self._file.execute("SELECT spans FROM verdicts WHERE key = ?", (key,)).fetchone()
+            if row is None:
+                return None
+            spans = tuple((start, end) for start, end in orjson.loads(row[0]))
+            self._remember(key, spans)
+            return spans
+
+    def _keep(self, fresh: dict[bytes, Spans]) -> None:
+        with self._lock:
+            for key, spans in fresh.items():
+                self._remember(key, spans)
+            if self._file is not None:
+                rows = [(key, orjson.dumps(spans).decode()) for key, spans in fresh.items()]
+                self._file.executemany("INSERT OR REPLACE INTO verdicts VALUES (?, ?)", rows)
+
+    def _remember(self, key: bytes, spans: Spans) -> None:
+        self._known[key] = spans
+        while len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
+
+
+def _key(text: str) -> bytes:
+    return xxhash.xxh3_128_digest(text.encode("utf-8", "surrogatepass"))
