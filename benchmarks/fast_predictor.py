@@ -1,7 +1,8 @@
 """A predictor that costs next to nothing, so that what stands before it is what is measured.
 
 `python -m benchmarks.fast_predictor PORT` answers OpenAI chat completions (whole, or 100 tokens streamed) and
-KServe v1 and v2 at once, always the same.
+KServe v1 and v2 at once, always the same; with a second argument `quote` it says the first two sentences of the first
+passage that it was given, so that there is something to support.
 """
 
 from __future__ import annotations
@@ -32,12 +33,22 @@ V2 = orjson.dumps(
         "outputs": [{"name": "text", "shape": [1], "datatype": "BYTES", "data": [TEXT]}],
     }
 )
-TOKEN_SECONDS = 0.005  # between two tokens of a stream
+TOKEN_SECONDS = 0.02  # between two tokens of a stream: 50 a second, which 200 streams make 10,000
 
 
 def _event(i: int) -> bytes:
     chunk = {"id": "x", "choices": [{"index": 0, "delta": {"content": f"w{i} "}, "finish_reason": None}]}
     return b"data: " + orjson.dumps(chunk) + b"\n\n"
+
+
+QUOTES = sys.argv[2:] == ["quote"]
+
+
+def _quote(body: bytes) -> bytes:
+    passage = orjson.loads(body)["messages"][-1]["content"].split("\n", 2)[1]
+    said = ". ".join(passage.split(". ")[:2]) + "."
+    choice = {"index": 0, "message": {"role": "assistant", "content": said}, "finish_reason": "stop"}
+    return orjson.dumps({**orjson.loads(CHAT), "choices": [choice]})
 
 
 EVENTS = [_event(i) for i in range(TOKENS)]
@@ -62,7 +73,8 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     if path.endswith("/models"):
         answer = b'{"data":[{"id":"base"}]}'
     else:
-        answer = CHAT if "chat" in path else V1 if path.startswith("/v1/") else V2
+        chat = _quote(body) if QUOTES and b'"messages"' in body else CHAT
+        answer = chat if "chat" in path else V1 if path.startswith("/v1/") else V2
     await _send_head(send, b"application/json", len(answer))
     await send({"type": "http.response.body", "body": answer})
 

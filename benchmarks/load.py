@@ -21,7 +21,8 @@ def build_request(path: str, body: object, headers: Mapping[str, str] | None = N
 
 @dataclass
 class Load:
-    """What a run of load saw: seconds of each answer, statuses, and how long it all took."""
+    """What a run of load saw: seconds of each answer (status 200: a refusal is quick and answers nothing), how many
+    of each status, and how long it all took."""
 
     latencies: list[float] = field(default_factory=list)
     statuses: dict[int, int] = field(default_factory=dict)
@@ -29,8 +30,13 @@ class Load:
 
     @property
     def per_second(self) -> float:
-        """Answers a second."""
+        """Answers a second, refusals not counted."""
         return len(self.latencies) / self.seconds if self.seconds else 0.0
+
+    @property
+    def refused(self) -> int:
+        """How many got another status than 200."""
+        return sum(count for status, count in self.statuses.items() if status != 200)
 
     def percentile(self, share: float) -> float:
         """That percentile of the latencies, in milliseconds."""
@@ -48,7 +54,8 @@ async def hammer(port: int, request: bytes, clients: int, seconds: float) -> Loa
         while (begun := time.perf_counter()) < until:
             writer.write(request)
             status, _ = await read_response(reader)
-            load.latencies.append(time.perf_counter() - begun)
+            if status == 200:
+                load.latencies.append(time.perf_counter() - begun)
             load.statuses[status] = load.statuses.get(status, 0) + 1
         writer.close()
 

@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds", type=int, default=5, help="interleaved runs; ratios are their medians")
     parser.add_argument("--seconds", type=float, default=3.0, help="of load in each run")
     parser.add_argument("--chunks", type=int, default=CHUNKS, help="in the index of the retrieval row")
+    parser.add_argument("--skip-load", action="store_true", help="leave out throughput and streams without retrieval")
     parser.add_argument("--skip-retrieval", action="store_true", help="leave out the rows that need an index")
     parser.add_argument("--skip-batching", action="store_true", help="leave out micro-batching")
 
@@ -30,14 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> dict[str, float | int | str]:
     """Run all rows; returns the figures."""
     figures: dict[str, float | int | str] = {}
-    with tempfile.TemporaryDirectory(prefix="bench-serving-") as name, ExitStack() as stack:
-        folder = Path(name)
-        predictor = stack.enter_context(_process("benchmarks.fast_predictor", folder, []))
-        host = f"127.0.0.1:{predictor}"
-        stock = stack.enter_context(_process("benchmarks.stock_transformer", folder, [host]))
-        ours = stack.enter_context(_transformer(folder, predictor))
-        figures |= _throughput(args, predictor, stock, ours)
-        figures |= _streams(args, stock, ours)
+    if not args.skip_load:
+        figures |= _against_stock(args)
     if not args.skip_retrieval:
         from benchmarks.serving_retrieval import measure_default_recipe
 
@@ -47,6 +42,17 @@ def run(args: argparse.Namespace) -> dict[str, float | int | str]:
 
         figures |= measure_batching(args.rounds)
     return figures
+
+
+def _against_stock(args: argparse.Namespace) -> dict[str, float | int | str]:
+    """Throughput and streams of both transformers before one predictor."""
+    with tempfile.TemporaryDirectory(prefix="bench-serving-") as name, ExitStack() as stack:
+        folder = Path(name)
+        predictor = stack.enter_context(_process("benchmarks.fast_predictor", folder, []))
+        host = f"127.0.0.1:{predictor}"
+        stock = stack.enter_context(_process("benchmarks.stock_transformer", folder, [host]))
+        ours = stack.enter_context(_transformer(folder, predictor))
+        return _throughput(args, predictor, stock, ours) | _streams(args, stock, ours)
 
 
 def _throughput(args: argparse.Namespace, predictor: int, stock: int, ours: int) -> dict[str, float | int | str]:
@@ -65,7 +71,7 @@ def _throughput(args: argparse.Namespace, predictor: int, stock: int, ours: int)
         for clients in (1, 16, 64):
             for row, (port, request) in rows.items():
                 load = asyncio.run(hammer(port, request, clients, args.seconds))
-                if set(load.statuses) != {200}:
+                if load.refused:
                     print(f"{row} at {clients} clients: statuses {load.statuses}")
                 seen.setdefault((row, clients), []).append(load)
     print(f"\n{'':<14}{'clients':>8}{'requests/s':>12}{'p50 ms':>9}{'p95 ms':>9}")
@@ -89,6 +95,7 @@ def _throughput(args: argparse.Namespace, predictor: int, stock: int, ours: int)
         "requests_per_second_c16": round(statistics.median(x.per_second for x in seen[("ours", 16)])),
         "requests_per_second_c64": round(statistics.median(x.per_second for x in seen[("ours", 64)])),
         "added_p50_ms": round(added, 2),
+        "refused": sum(load.refused for (row, _), loads in seen.items() for load in loads if row.startswith("ours")),
     }
 
 

@@ -354,6 +354,16 @@ class CacheRecipe(Section):
     max_answers: int = Field(default=1000, ge=0, description="of one twin")
 
 
+class EngineRecipe(Section):
+    """How a GPU engine holds the model; `twin engine` makes its arguments of it."""
+
+    shards: int = Field(default=1, ge=1, description="GPUs over which each layer is split (tensor parallelism)")
+    quantization: Literal["", "gptq", "awq", "marlin", "fp8", "bitsandbytes"] = Field(
+        default="", description="how the weights are stored; empty: as the model's own configuration says"
+    )
+    kv_cache: Literal["", "fp8"] = Field(default="", description="number format of keys and values; empty: the model's")
+
+
 class ServingRecipe(Section):
     """Serving: how a question becomes an answer with sources."""
 
@@ -373,6 +383,7 @@ class ServingRecipe(Section):
     )
     max_extract_sentences: int = Field(default=3, ge=1, le=20)
     questions: list[str] = Field(default=[], description="asked at the end of a run")
+    engine: EngineRecipe = EngineRecipe()
 
 
 class MonitoringRecipe(Section):

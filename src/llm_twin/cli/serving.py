@@ -24,6 +24,7 @@ def register(app: typer.Typer) -> None:
     app.command("serve")(serve)
     app.command("ask")(ask)
     app.command("batch")(batch)
+    app.command("engine")(engine)
     app.add_typer(keys, name="keys")
 
 
@@ -124,6 +125,26 @@ def batch(
     print(f"{done.asked} asked, {done.known} known from before, {done.failed} failed: {target}")
 
 
+def engine(
+    recipe: Path = typer.Argument(..., help="The recipe; its section serving.engine counts."),
+    name: str = typer.Option("tgi", "--engine", help="tgi or vllm."),
+    out: Path | None = typer.Option(None, help="Write the patch of the ServingRuntime here."),
+) -> None:
+    """Show a recipe's engine settings as arguments of TGI or vLLM, or write them as a patch for an overlay.
+
+    Example: `twin engine recipe.yaml --engine vllm --out kustomize/overlays/prod/engine.yaml`
+    """
+    from llm_twin.recipes import load_recipe
+    from llm_twin.serving.engine import engine_arguments, render_engine_patch
+
+    settings = load_recipe(recipe).serving.engine
+    arguments = engine_arguments(settings, name)
+    print(" ".join(arguments) or "nothing beside what the manifest says")
+    if out:
+        out.write_text(render_engine_patch(settings, name), encoding="utf-8")
+        print(f"patch: {out} (for the ServingRuntime twin-{name}, under `patches` of an overlay)")
+
+
 @keys.command("add")
 def add_key(
     name: str = typer.Argument(..., help="Whose key it is, for the list."),
@@ -131,6 +152,7 @@ def add_key(
     admin: bool = typer.Option(False, help="May also manage the server."),
     per_minute: int = typer.Option(120, help="Requests a minute."),
     per_day: int = typer.Option(20_000, help="Requests a day."),
+    tokens_per_day: int = typer.Option(0, help="Tokens a day that the model reads and writes; 0: any number."),
 ) -> None:
     """Make a key and print it once; a running server takes it within a second.
 
@@ -140,7 +162,7 @@ def add_key(
 
     path = _home().root / KEYS_FILE
     scopes = ["ask", "admin"] if admin else ["ask"]
-    shown, kept = make_key(name, twin or None, scopes, per_minute, per_day)
+    shown, kept = make_key(name, twin or None, scopes, per_minute, per_day, tokens_per_day or None)
     write_keys(path, [*read_keys(path), kept])
     print(shown)
 

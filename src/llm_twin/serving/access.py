@@ -40,6 +40,7 @@ class AccessKey(BaseModel):
     scopes: list[str] = ["ask"]
     per_minute: int = Field(default=120, ge=1)
     per_day: int = Field(default=20_000, ge=1)
+    tokens_per_day: int | None = Field(default=None, ge=1, description="the predictor's, read and written; null: any")
     expires: float | None = Field(default=None, description="seconds since 1970")
 
     @property
@@ -50,12 +51,24 @@ class AccessKey(BaseModel):
 
 
 def make_key(
-    name: str, twins: list[str] | None, scopes: list[str], per_minute: int, per_day: int
+    name: str,
+    twins: list[str] | None,
+    scopes: list[str],
+    per_minute: int,
+    per_day: int,
+    tokens_per_day: int | None = None,
 ) -> tuple[str, AccessKey]:
     """A fresh key: the text to hand over once, and what is kept."""
     key_id, secret = secrets.token_hex(4), secrets.token_urlsafe(32)
     kept = AccessKey(
-        id=key_id, name=name, hash=_hash(secret), twins=twins, scopes=scopes, per_minute=per_minute, per_day=per_day
+        id=key_id,
+        name=name,
+        hash=_hash(secret),
+        twins=twins,
+        scopes=scopes,
+        per_minute=per_minute,
+        per_day=per_day,
+        tokens_per_day=tokens_per_day,
     )
     return f"twin_{key_id}_{secret}", kept
 
@@ -116,6 +129,7 @@ class Gatekeeper:
     _required: bool = False
     _buckets: OrderedDict[str, Bucket] = field(default_factory=OrderedDict)
     _days: dict[tuple[str, int], int] = field(default_factory=dict)
+    _tokens: dict[tuple[str, int], int] = field(default_factory=dict)
 
     @property
     def has_keys(self) -> bool:
@@ -167,9 +181,20 @@ class Gatekeeper:
         if used >= key.per_day:
             left = int(86400 - time.time() % 86400)
             raise HttpError(429, "this key's requests for today are used up", code="quota", retry_after=left)
+        spent = self._tokens.get((key.id, day), 0)
+        if key.tokens_per_day is not None and spent >= key.tokens_per_day:
+            left = int(86400 - time.time() % 86400)
+            raise HttpError(429, "this key's tokens for today are used up", code="quota", retry_after=left)
         if not used:
+            self._tokens = {known: count for known, count in self._tokens.items() if known[1] == day}
             self._days = {known: count for known, count in self._days.items() if known[1] == day}
         self._days[(key.id, day)] = used + 1
+
+    def spend(self, key_id: str, tokens: int) -> None:
+        """Count the predictor's tokens that a request of this key took; known only when it is answered, so the
+        request that goes beyond the quota is still answered whole."""
+        at = (key_id, int(time.time() // 86400))
+        self._tokens[at] = self._tokens.get(at, 0) + tokens
 
     def _refresh(self) -> None:
         """Read the keys again if their file has changed; looked at once a second at most."""

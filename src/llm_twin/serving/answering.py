@@ -54,6 +54,7 @@ class Origin:
 
     request_id: str = ""
     scope: str = ""
+    spend: Callable[[int], None] = lambda tokens: None  # told how many tokens the predictor read and wrote
 
 
 @dataclass(frozen=True)

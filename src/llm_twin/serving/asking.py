@@ -56,6 +56,7 @@ async def answer_all(asked: Asked, twin: Twin, parts: Parts) -> Answered:
         for ended, answer in zip(draft.finishes if draft else ["stop"] * count, answers, strict=True)
     ]
     read, written = (draft.prompt_tokens, draft.completion_tokens) if draft else (0, 0)
+    asked.origin.spend(read + written)
     answered = Answered(answers, finishes, read, written)
     keep(asked, prepared, answered, parts)
     return answered

@@ -97,6 +97,8 @@ class Front:
             await _answer_error(call, route, HttpError(500, "something went wrong here", code="internal"))
         finally:
             self.in_flight -= 1
+            if call.state.get("key") and call.state.get("tokens"):
+                self.gatekeeper.spend(call.state["key"], call.state["tokens"])
             if route is not None:  # KServe counts its own
                 observe_request(route.path, call.status, time.monotonic() - begun)
 

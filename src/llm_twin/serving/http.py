@@ -54,6 +54,10 @@ class Call:
     def of(cls, scope: Scope, receive: Receive, send: Send) -> Call:
         return cls(scope, receive, send, scope["method"], scope["path"])
 
+    def spend(self, tokens: int) -> None:
+        """Note tokens that the predictor read and wrote for this request."""
+        self.state["tokens"] = self.state.get("tokens", 0) + tokens
+
     def header(self, name: bytes) -> str:
         """The first header `name` (lower case), or the empty string."""
         for key, value in self.scope["headers"]:

@@ -20,7 +20,7 @@ MAX_BODY = 2_000_000  # bytes
 
 def origin_of(call: Call) -> Origin:
     """Where a question came from."""
-    return Origin(call.request_id, call.state.get("scope", ""))
+    return Origin(call.request_id, call.state.get("scope", ""), call.spend)
 
 
 class Service:

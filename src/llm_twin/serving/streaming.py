@@ -72,9 +72,10 @@ async def stream_answer(prepared: Prepared, asked: Asked, parts: Parts) -> Async
         for piece in await gate.end():
             text += piece[0]
             yield piece
+    counts = [int(usage.get(f"{kind}_tokens") or 0) for kind in ("prompt", "completion")]
+    asked.origin.spend(sum(counts))
     if text.strip():
         answer = finish(prepared, "generated", text.strip(), gate.released, parts)
-        counts = [int(usage.get(f"{kind}_tokens") or 0) for kind in ("prompt", "completion")]
         answered = Answered([answer], [end], *counts)
         keep(asked, prepared, answered, parts)
         yield answered

@@ -15,7 +15,10 @@ import logging
 import os
 import sys
 import threading
+import time
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,6 +28,7 @@ from llm_twin.serving.access import Gatekeeper, check_binding
 from llm_twin.serving.answering import Parts
 from llm_twin.serving.front import Front
 from llm_twin.serving.guardrails.memory import Shingles
+from llm_twin.serving.guardrails.verdicts import AT_ONCE, Verdicts
 from llm_twin.serving.kserve_server import make_model, serve
 from llm_twin.serving.metrics import counted
 from llm_twin.serving.predictor_client import PredictorClient
@@ -102,7 +106,8 @@ def build_parts(config: ServerConfig) -> tuple[Parts, Any]:
         predictor = PredictorClient(
             config.predictor.rstrip("/"), api_key=os.environ.get("LLM_TWIN_PREDICTOR_API_KEY", "")
         )
-    parts = Parts(predictor, None, None, ThreadPoolExecutor(2, thread_name_prefix="answer"))
+    pool = ThreadPoolExecutor(2, thread_name_prefix="answer")
+    parts = Parts(predictor, None, None, pool, verdicts=Verdicts(config.state_dir))
     if config.vectors:
         add_retrieval(parts, config)
     recorder = None
@@ -122,22 +127,43 @@ def add_retrieval(parts: Parts, config: ServerConfig) -> None:
 
     encoder = RememberingEncoder(load_encoder(config.twins[0].embedder))
     encoder.encode(["warm up"])
-    index = VectorIndex.connect(config.vectors, os.environ.get("LLM_TWIN_QDRANT_API_KEY") or None)
+    # An index that is away now is no reason not to start: readiness says so, and asks it again each time.
+    index = VectorIndex.connect(config.vectors, os.environ.get("LLM_TWIN_QDRANT_API_KEY") or None, probe=False)
     ttl_seconds = min(twin.serving.cache.ttl_seconds for twin in config.twins)
     parts.encoder, parts.retrieve = encoder, make_retrieve(index, encoder, ttl_seconds)
     parts.still_there = make_still_there(index)
-    threading.Thread(target=read_memories, args=(parts, index, config), name="memories", daemon=True).start()
+    threading.Thread(target=read_passages, args=(parts, index, config), name="passages", daemon=True).start()
 
 
-def read_memories(parts: Parts, index: Any, config: ServerConfig) -> None:
-    """Read each author's texts once, for the guard against recited ones; requests do not wait for it."""
+def read_passages(parts: Parts, index: Any, config: ServerConfig, wait_seconds: float = 5.0) -> None:
+    """Read each author's texts: for the guard against recited ones, and to judge them before anybody asks.
+
+    Runs beside the requests, which do not wait for it; an index that is away is tried again until it is there. It
+    rests as long as it works, so that requests have the interpreter half of the time at least.
+    """
     for twin in config.twins:
-        if not twin.serving.guardrails.output:
-            continue
-        try:
-            parts.memories[twin.author.id] = Shingles(chunk.text for chunk in index.iterate_chunks(twin.author.id))
-        except TwinError as error:
-            logger.warning("the texts of %s cannot be read: %s", twin.author.id, error)
+        guards = parts.guards_of(twin)
+        while guards is not None:
+            try:
+                if guards.recipe.output:
+                    texts = (chunk.text for chunk in index.iterate_chunks(twin.author.id))
+                    parts.memories[twin.author.id] = Shingles(texts)
+                if guards.recipe.documents:
+                    for batch in batched((c.text for c in index.iterate_chunks(twin.author.id)), AT_ONCE):
+                        begun = time.monotonic()
+                        guards.verdicts.judge(batch, guards.detector)
+                        time.sleep(time.monotonic() - begun)
+                break
+            except TwinError as error:
+                logger.warning("the texts of %s cannot be read: %s", twin.author.id, error)
+                time.sleep(wait_seconds)
+
+
+def batched(texts: Iterable[str], size: int) -> Iterator[list[str]]:
+    """The texts in lists of `size`."""
+    iterator = iter(texts)
+    while batch := list(islice(iterator, size)):
+        yield batch
 
 
 def _handler(service: Service, name: str) -> Any:

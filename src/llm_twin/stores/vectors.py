@@ -64,8 +64,11 @@ class VectorIndex:
         self._empty: set[str] = set()  # collections made here that nothing was written to
 
     @classmethod
-    def connect(cls, url: str, api_key: str | None = None, timeout_seconds: int = 60) -> VectorIndex:
-        """Connect to a server. Raises StoreError if it cannot be reached."""
+    def connect(
+        cls, url: str, api_key: str | None = None, timeout_seconds: int = 60, probe: bool = True
+    ) -> VectorIndex:
+        """Connect to a server. Raises StoreError if it cannot be reached, unless `probe` is false: then the first
+        call does."""
         client = QdrantClient(
             url=url,
             api_key=api_key,
@@ -75,8 +78,9 @@ class VectorIndex:
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),  # off on loopback otherwise
         )
         index = cls(client, url)
-        with named_errors(url):
-            client.get_aliases()
+        if probe:
+            with named_errors(url):
+                client.get_aliases()
         return index
 
     def close(self) -> None:

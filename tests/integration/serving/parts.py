@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from llm_twin.documents import Chunk
 from llm_twin.embedding import load_encoder
 from llm_twin.features.indexing import index_folder
 from llm_twin.features.vectors import write_vectors
@@ -18,13 +19,15 @@ from tests.integration.serving import overfitted_twin as small
 
 
 @contextmanager
-def running_index(folder: Path) -> Iterator[str]:
-    """The local vector server, holding the ten passages; yields its URL."""
-    port = free_port()
+def running_index(folder: Path, passages: Sequence[Chunk] = (), port: int = 0) -> Iterator[str]:
+    """The local vector server, holding these passages (the ten of the twin, if none are given); yields its URL."""
+    folder.mkdir(parents=True, exist_ok=True)
+    port = port or free_port()
     url = f"http://127.0.0.1:{port}"
     arguments = ["--path", str(folder / "vectors"), "--port", str(port), "--exit-with-parent"]
     with run_server("llm_twin.local.vector_server", arguments, f"{url}/collections", folder / "vectors.log"):
-        chunks = sorted((small.make_chunk(i) for i in range(len(small.FACTS))), key=lambda c: c.document_id)
+        passages = passages or [small.make_chunk(i) for i in range(len(small.FACTS))]
+        chunks = sorted(passages, key=lambda chunk: chunk.document_id)
         recipe = FeaturesRecipe()
         write_vectors(folder / "embedded", chunks, load_encoder(recipe.embedder), recipe)
         with VectorIndex.connect(url) as index:

@@ -106,6 +106,16 @@ def test_a_key_has_its_own_rate(guarded):
     assert int(answers[-1].headers["retry-after"]) >= 1
 
 
+def test_a_key_whose_tokens_are_used_up_gets_no_more_today(guarded):
+    url, _, path = guarded
+    shown, kept = make_key("thrifty", None, ["ask"], 1000, 1000, tokens_per_day=1)
+    write_keys(path, [*read_keys(path), kept])
+    time.sleep(1.2)
+    assert post(url, {**ASKED, "max_tokens": 61}, shown).status_code == 200
+    refused = post(url, ASKED, shown)
+    assert refused.status_code == 429 and "tokens" in refused.json()["error"]["message"]
+
+
 def test_overload_is_refused_at_once(guarded):
     url, shown, _ = guarded
 

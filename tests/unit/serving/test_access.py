@@ -78,3 +78,14 @@ def test_wider_than_loopback_needs_keys(tmp_path):
     (tmp_path / "bad.json").write_text(json.dumps([{"id": 1}]))
     with pytest.raises(InputError, match="no access keys"):
         check_binding("0.0.0.0", tmp_path / "bad.json")
+
+
+def test_a_key_has_its_own_tokens_and_the_request_that_spends_the_last_is_answered(tmp_path):
+    shown, kept = make_key("reader", None, ["ask"], 10, 100, tokens_per_day=50)
+    write_keys(tmp_path / "keys.json", [kept])
+    keeper = Gatekeeper(tmp_path / "keys.json")
+    for _ in range(2):
+        key = keeper.admit(f"Bearer {shown}", "a", "ask", 1)
+        keeper.spend(key.id, 30)
+    used_up = refused(keeper, f"Bearer {shown}", "a", "ask", 1)
+    assert used_up.status == 429 and "tokens" in used_up.message and used_up.retry_after > 0

@@ -2,7 +2,7 @@
 
 All written for this project, in `known/`. `*.txt` hold a pattern a line under `# family` headings: `[[a|b|c]]`
 stands for one of its parts, `\\n` for a line break. Each pattern becomes several texts. `known.jsonl` holds whole
-texts: among them two test halves, each folded in after it had been judged unseen once.
+texts: among them three test halves, each folded in after it had been judged unseen once.
 """
 
 from __future__ import annotations

@@ -45,9 +45,7 @@ def find_rules(texts: Sequence[str]) -> list[list[str]]:
     return [match_rules(readings(text[:MAX_CHARACTERS])) for text in texts]
 
 
-def build_rows(
-    texts: Sequence[str], documents: Sequence[bool], rules: Sequence[Sequence[str]], layers: Reads
-) -> Any:
+def build_rows(texts: Sequence[str], documents: Sequence[bool], rules: Sequence[Sequence[str]], layers: Reads) -> Any:
     """A sparse matrix, a row for each text. `documents` says which stand in a document, `rules` what matched."""
     from scipy import sparse
 

@@ -1,8 +1,8 @@
 """Is a text an attempt to give the model other orders? A classifier over manner, wording and rules.
 
 Logistic regression (`features.py` says of what) learned from attacks and harmless look-alikes that were written for
-this project (`examples.py`); its weights are shipped, so judging costs half an encoding and some matching. A text is judged
-in pieces, and by what it hides (`normalise.py`); the worst piece decides.
+this project (`examples.py`). Its weights are shipped, so judging costs half an encoding and some matching. A text is
+judged in pieces, and by what it hides (`normalise.py`); the worst piece decides.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Weights:
 
     weights: np.ndarray
     offset: float
-    threshold: float
+    thresholds: dict[str, float]  # by place
     examples: str  # digest of the texts it was learned from
 
 
@@ -56,7 +56,10 @@ def read_weights() -> Weights:
     with (resources.files("llm_twin.serving.guardrails") / "weights.npz").open("rb") as file:
         kept = np.load(file)
         return Weights(
-            kept["weights"].astype(np.float32), float(kept["offset"]), float(kept["threshold"]), str(kept["examples"])
+            kept["weights"].astype(np.float32),
+            float(kept["offset"]),
+            {place: float(kept[f"{place}_threshold"]) for place in ("input", "document")},
+            str(kept["examples"]),
         )
 
 
@@ -107,7 +110,7 @@ class InjectionDetector:
             owners += [number] * len(hidden)
         rules = find_rules(texts)
         rows = build_rows(texts, [place == "document"] * len(texts), rules, self.layers)
-        scores = np.asarray(rows @ known.weights).ravel() + known.offset - known.threshold
+        scores = np.asarray(rows @ known.weights).ravel() + known.offset - known.thresholds[place]
         values = [float(score) for score in scores[: len(pieces)]]
         for owner, score in zip(owners[len(pieces) :], scores[len(pieces) :], strict=True):
             values[owner] = max(values[owner], float(score) + HIDDEN)

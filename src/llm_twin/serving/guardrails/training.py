@@ -1,7 +1,7 @@
 """Learn the injection classifier's weights from the known texts: `python -m llm_twin.serving.guardrails.training`.
 
-Writes `weights.npz` beside this module. Logistic regression; its threshold is where `FALSE_ALARMS` of the harmless
-whole texts lie above it, each judged by a regression that never saw its family. Patterns are left out of that count:
+Writes `weights.npz` beside this module. Logistic regression; its threshold, one for questions and one for documents, is
+where `FALSE_ALARMS` of the harmless whole texts lie above it, each judged by a regression that never saw its family. Patterns are left out of that count:
 one left out takes its words, often its language, with it.
 """
 
@@ -16,7 +16,7 @@ from llm_twin.serving.guardrails.examples import Example, examples_digest, read_
 from llm_twin.serving.guardrails.features import VERSION, build_rows, find_rules
 
 WEIGHTS = Path(__file__).with_name("weights.npz")
-FALSE_ALARMS = 0.04
+FALSE_ALARMS = 0.03
 STRENGTH = 4.0  # C of the regression
 FOLDS = 8
 
@@ -29,15 +29,21 @@ def train(layers: Any) -> dict[str, Any]:
     attacks = np.array([one.attack for one in examples])
     unseen = judge_unseen(rows, attacks, examples)
     whole = np.array([one.family.startswith("known:") for one in examples])
-    threshold = float(np.quantile(unseen[whole & ~attacks], 1 - FALSE_ALARMS))
+    documents = np.array([one.place == "document" for one in examples])
+    thresholds = {
+        place: float(np.quantile(unseen[whole & ~attacks & (documents == (place == "document"))], 1 - FALSE_ALARMS))
+        for place in ("input", "document")
+    }
+    over = unseen > np.where(documents, thresholds["document"], thresholds["input"])
     fitted = _fit(rows, attacks)
     return {
         "weights": fitted.coef_[0].astype(np.float16),
         "offset": float(fitted.intercept_[0]),
-        "threshold": threshold,
-        "caught_unseen": float(np.mean(unseen[whole & attacks] > threshold)),
-        "caught_unseen_patterns": float(np.mean(unseen[attacks & ~whole] > threshold)),
-        "alarms_unseen_patterns": float(np.mean(unseen[~attacks & ~whole] > threshold)),
+        **{f"{place}_threshold": threshold for place, threshold in thresholds.items()},
+        "caught_unseen": float(np.mean(over[whole & attacks])),
+        "caught_unseen_documents": float(np.mean(over[whole & attacks & documents])),
+        "caught_unseen_patterns": float(np.mean(over[attacks & ~whole])),
+        "alarms_unseen_patterns": float(np.mean(over[~attacks & ~whole])),
         "examples": examples_digest(),
         "version": VERSION,
     }
