@@ -132,6 +132,10 @@ def add_retrieval(parts: Parts, config: ServerConfig) -> None:
     ttl_seconds = min(twin.serving.cache.ttl_seconds for twin in config.twins)
     parts.encoder, parts.retrieve = encoder, make_retrieve(index, encoder, ttl_seconds)
     parts.still_there = make_still_there(index)
+    for twin in config.twins:
+        guards = parts.guards_of(twin)
+        if guards is not None and guards.recipe.injection:
+            guards.detector.judge("warm up")
     threading.Thread(target=read_passages, args=(parts, index, config), name="passages", daemon=True).start()
 
 

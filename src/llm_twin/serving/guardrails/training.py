@@ -1,8 +1,8 @@
 """Learn the injection classifier's weights from the known texts: `python -m llm_twin.serving.guardrails.training`.
 
 Writes `weights.npz` beside this module. Logistic regression; its threshold, one for questions and one for documents, is
-where `FALSE_ALARMS` of the harmless whole texts lie above it, each judged by a regression that never saw its family. Patterns are left out of that count:
-one left out takes its words, often its language, with it.
+where `FALSE_ALARMS` of the harmless whole texts lie above it, each judged by a regression that never saw its family.
+Patterns are left out of that count: one left out takes its words, often its language, with it.
 """
 
 from __future__ import annotations
