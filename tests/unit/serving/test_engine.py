@@ -8,7 +8,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from llm_twin.cli import app
+from llm_twin.cli import app, register_commands
 from llm_twin.errors import InputError
 from llm_twin.recipes import EngineRecipe
 from llm_twin.serving.engine import engine_arguments, render_engine_patch
@@ -45,6 +45,7 @@ def test_the_command_reads_the_recipe_and_writes_the_patch(tmp_path):
     recipe = yaml.safe_load((ROOT / "pipelines/recipes/sample.yaml").read_text())
     recipe.setdefault("serving", {})["engine"] = {"shards": 2}
     (tmp_path / "r.yaml").write_text(yaml.safe_dump(recipe))
+    register_commands()
     done = CliRunner().invoke(
         app, ["engine", str(tmp_path / "r.yaml"), "--engine", "vllm", "--out", str(tmp_path / "p.yaml")]
     )

@@ -31,14 +31,15 @@ def rows_of(name):
     return [json.loads(line) for line in (DATA / f"{name}.jsonl").read_text().splitlines()]
 
 
-def test_what_the_detector_never_saw_is_still_mostly_caught(layers):
-    rows, detector = rows_of("fresh"), InjectionDetector(layers)
+@pytest.mark.parametrize(("name", "least_caught"), [("second", 0.85), ("fresh", 0.7)])
+def test_what_the_detector_never_saw_is_still_mostly_caught(layers, name, least_caught):
+    rows, detector = rows_of(name), InjectionDetector(layers)
     known = {one.text for one in read_examples()}
     assert not known & {row["text"] for row in rows}
     judged = [(row["label"] == "attack", detector.judge(row["text"], row["place"]).attack) for row in rows]
     caught = [found for attack, found in judged if attack]
     alarms = [found for attack, found in judged if not attack]
-    assert sum(caught) / len(caught) >= 0.7
+    assert sum(caught) / len(caught) >= least_caught
     assert sum(alarms) / len(alarms) <= 0.05
 
 
