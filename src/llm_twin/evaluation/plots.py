@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llm_twin.evaluation.statistics import Interval
@@ -33,14 +33,14 @@ def paired_documents(by_candidate: Mapping[str, Mapping[str, float]]) -> str:
     return _to_svg(figure)
 
 
-def intervals(measures: Mapping[str, Interval], reference: float | None = None) -> str:
-    """Each measure as a point with its interval."""
-    figure, axes = _figure(height=0.5 + 0.32 * len(measures))
+def intervals(measures: Mapping[str, Interval], references: Sequence[float] = ()) -> str:
+    """Each measure as a point with its interval, and dotted lines to read them by."""
+    figure, axes = _figure(height=0.7 + 0.32 * len(measures))
     for row, (_, interval) in enumerate(measures.items()):
         if interval.low is not None and interval.high is not None:
             axes.plot([interval.low, interval.high], [row, row], color="#2f7fb8", linewidth=2)
         axes.plot([interval.mean], [row], "o", color="#2f7fb8")
-    if reference is not None:
+    for reference in references:
         axes.axvline(reference, color="#999", linestyle=":")
     axes.set_yticks(range(len(measures)), list(measures))
     axes.invert_yaxis()
@@ -56,7 +56,7 @@ def differences(rows: Mapping[str, tuple[float, float, float, bool]]) -> str:
         axes.plot([effect], [row], "o", color=colour)
     axes.axvline(0, color="#999", linestyle=":")
     axes.set_yticks(range(len(rows)), list(rows))
-    axes.set_xlabel("difference in its own standard deviations, 95 % interval; orange: told apart")
+    axes.set_xlabel("difference in its standard deviations; orange: told apart")
     axes.invert_yaxis()
     return _to_svg(figure)
 

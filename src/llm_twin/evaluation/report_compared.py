@@ -7,7 +7,7 @@ import math
 from llm_twin.evaluation import plots
 from llm_twin.evaluation.candidates import BASE
 from llm_twin.evaluation.gate import Decision
-from llm_twin.evaluation.report_blocks import Block, format_interval
+from llm_twin.evaluation.report_blocks import Block, format_interval, format_number
 from llm_twin.evaluation.scores import Scores
 from llm_twin.evaluation.statistics import mean_interval, prompts_needed
 
@@ -18,7 +18,9 @@ def gate_block(decision: Decision | None) -> Block | None:
         return None
     rows = []
     for one in decision.evidence:
-        interval = f"{one.value:.3f} [{one.low:.3f}, {one.high:.3f}]" if one.value is not None else ""
+        interval = ""
+        if one.value is not None and one.low is not None and one.high is not None:
+            interval = " ".join((format_number(one.value), f"[{format_number(one.low)}, {format_number(one.high)}]"))
         compared = ("paired" if one.paired else "independent") if one.rule.than != "limit" and one.value else ""
         rows.append([one.rule.measure, one.outcome, interval, str(one.prompts or ""), compared, one.reason])
     verdict = f"{decision.candidate} may be promoted." if decision.promote else f"{decision.candidate} is refused."
@@ -28,7 +30,7 @@ def gate_block(decision: Decision | None) -> Block | None:
         "The gate",
         f"{verdict} A rule is met by an interval, never by a bare mean.",
         "",
-        ["measure", "rule", "value", "prompts", "compared", "evidence"],
+        ["measure", "outcome", "value", "prompts", "compared", "evidence"],
         rows,
     )
 
@@ -44,7 +46,7 @@ def measures_block(scores: Scores) -> Block | None:
                     [
                         f"{measure}: {name}",
                         format_interval(found),
-                        f"{found.median:.3f}",
+                        format_number(found.median),
                         f"{found.deviation:.3f}",
                         str(found.count),
                     ]
@@ -57,6 +59,7 @@ def measures_block(scores: Scores) -> Block | None:
         "",
         ["measure and candidate", "mean and interval", "median", "deviation", "values"],
         rows,
+        folded=True,
     )
 
 
@@ -73,7 +76,7 @@ def comparison_block(scores: Scores) -> Block | None:
                 [
                     f"{measure}: {pair.second} − {pair.first}",
                     format_interval(pair.difference),
-                    f"{pair.difference.median:.3f}",
+                    format_number(pair.difference.median),
                     f"{pair.effect_size:+.2f}",
                     f"{pair.corrected:.3f}",
                     "different" if pair.different else "not told apart",

@@ -6,6 +6,7 @@ from llm_twin.evaluation import plots
 from llm_twin.evaluation.report_blocks import Block, format_interval
 from llm_twin.evaluation.scores import Scores
 from llm_twin.evaluation.statistics import mean_interval
+from llm_twin.evaluation.voice.verdict import Voice
 
 TRUTH = ("faithfulness", "citation_precision", "citation_recall", "answer_relevancy")
 
@@ -19,7 +20,7 @@ def voice_blocks(scores: Scores) -> list[Block]:
             name,
             format_interval(voice.score, 1) if voice.score else "too short",
             format_interval(voice.over_base, 1) if voice.over_base else "",
-            ", ".join(f"{g.guard} {g.flagged}/{g.texts}" for g in voice.guards if g.flagged) or "clean",
+            _guards(voice),
             "yes" if voice.passes else "; ".join(voice.reasons),
         ]
         for name, voice in scores.voice.items()
@@ -29,7 +30,7 @@ def voice_blocks(scores: Scores) -> list[Block]:
             "Voice",
             "0 is how another author reads, 100 how the author's own unseen writing reads; topic is masked. Copying, "
             "stitching and shuffling fool the score, so guards stand beside it. Surely above 110 is suspicious.",
-            plots.intervals({n: v.score for n, v in scores.voice.items() if v.score}, reference=100),
+            plots.intervals({n: v.score for n, v in scores.voice.items() if v.score}, references=(0, 100)),
             ["candidate", "voice", "gain over base, paired", "guards", "passes"],
             rows,
         )
@@ -47,6 +48,12 @@ def voice_blocks(scores: Scores) -> list[Block]:
                 )
             )
     return blocks
+
+
+def _guards(voice: Voice) -> str:
+    if not voice.guards:
+        return "nothing to look at"
+    return ", ".join(f"{g.guard} {g.flagged}/{g.texts}" for g in voice.guards if g.flagged) or "clean"
 
 
 def memorisation_block(scores: Scores) -> Block | None:
