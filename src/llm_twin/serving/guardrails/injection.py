@@ -8,7 +8,7 @@ judged in pieces, and by what it hides (`normalise.py`); the worst piece decides
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 from typing import Literal
@@ -78,7 +78,8 @@ class InjectionDetector:
 
     def judge_documents(self, texts: Sequence[str]) -> list[Suspicion]:
         """Judge each text by its sentences, and by two neighbours where one of them is not quite harmless; the
-        sentences of all texts go through the encoder together."""
+        sentences of all texts go through the encoder together. For a pair that is an attack only together, the span
+        is the worse of the two: the other is the author's."""
         pieces = [(owner, span) for owner, text in enumerate(texts) for span in cut_document(text)]
         judged = self._judge_pieces(texts, pieces)
         pairs = [
@@ -89,7 +90,7 @@ class InjectionDetector:
         found: list[list[Piece]] = [[] for _ in texts]
         for (owner, _), piece in zip(pieces + pairs, judged + self._judge_pieces(texts, pairs), strict=True):
             found[owner].append(piece)
-        return [_conclude(one) for one in found]
+        return [_blame_one(_conclude(one), one) for one in found]
 
     def _judge_pieces(self, texts: Sequence[str], pieces: list[tuple[int, tuple[int, int]]]) -> list[Piece]:
         values, rules = self._values([texts[owner][a:b] for owner, (a, b) in pieces], "document")
@@ -115,6 +116,17 @@ class InjectionDetector:
         for owner, score in zip(owners[len(pieces) :], scores[len(pieces) :], strict=True):
             values[owner] = max(values[owner], float(score) + HIDDEN)
         return values, rules[: len(pieces)]
+
+
+def _blame_one(suspicion: Suspicion, pieces: list[Piece]) -> Suspicion:
+    """The suspicion with each pair's span narrowed to its worse sentence."""
+    spans: list[tuple[int, int]] = []
+    for start, end in suspicion.spans:
+        inside = [(v, s) for s, v, _ in pieces if start <= s[0] and s[1] <= end and s != (start, end)]
+        worst = max(inside)[1] if inside else (start, end)
+        if worst not in spans:
+            spans.append(worst)
+    return replace(suspicion, spans=tuple(spans))
 
 
 def _conclude(pieces: list[Piece]) -> Suspicion:
