@@ -3,13 +3,15 @@
     python -m llm_twin.serving.transformer --config server.json --port 8080
 
 The configuration (`twins.ServerConfig`) says which twins, which predictor and which index. Secrets come
-from the environment: LLM_TWIN_QDRANT_API_KEY and LLM_TWIN_PREDICTOR_API_KEY. It binds 127.0.0.1 unless told
+from the environment: LLM_TWIN_QDRANT_API_KEY and LLM_TWIN_PREDICTOR_API_KEY; so does OpenTelemetry's own
+OTEL_EXPORTER_OTLP_ENDPOINT. It binds 127.0.0.1 unless told
 otherwise.
 """
 
 from __future__ import annotations
 
 import argparse
+import atexit
 import json
 import logging
 import os
@@ -116,6 +118,12 @@ def build_parts(config: ServerConfig) -> tuple[Parts, Any]:
 
         recorder = start_tracing(config.tracking_uri)
         parts.record = recorder.record
+    if endpoint := os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
+        from llm_twin.tracing.otlp import SpanSender, both
+
+        sender = SpanSender(endpoint)
+        parts.record = both(parts.record, sender.record)
+        atexit.register(sender.close)
     parts.record = counted(parts.record)
     return parts, recorder
 

@@ -6,16 +6,20 @@ weights that judged: others begin anew.
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import orjson
 import xxhash
 
 from llm_twin.serving.guardrails.injection import InjectionDetector, read_weights
+
+logger = logging.getLogger(__name__)
 
 REMEMBERED = 100_000  # passages in memory, some 200 bytes each
 AT_ONCE = 8  # passages that are judged together: the more, the less each costs, and the later the first is known
@@ -74,7 +78,7 @@ class Verdicts:
                 return spans
             if self._file is None:
                 return None
-            row = self._file.execute("SELECT spans FROM verdicts WHERE key = ?", (key,)).fetchone()
+            row = self._on_file("SELECT spans FROM verdicts WHERE key = ?", [(key,)])
             if row is None:
                 return None
             spans = tuple((start, end) for start, end in orjson.loads(row[0]))
@@ -87,7 +91,20 @@ class Verdicts:
                 self._remember(key, spans)
             if self._file is not None:
                 rows = [(key, orjson.dumps(spans).decode()) for key, spans in fresh.items()]
-                self._file.executemany("INSERT OR REPLACE INTO verdicts VALUES (?, ?)", rows)
+                self._on_file("INSERT OR REPLACE INTO verdicts VALUES (?, ?)", rows)
+
+    def _on_file(self, statement: str, rows: list[tuple[Any, ...]]) -> tuple[Any, ...] | None:
+        """Run a statement for each row; returns what the last one found. A file that fails is given up: what it held
+        is judged again, which is no reason not to answer."""
+        assert self._file is not None
+        found = None
+        try:
+            for row in rows:
+                found = self._file.execute(statement, row).fetchone()
+        except sqlite3.Error as error:
+            logger.warning("verdicts on passages are kept in memory only from here: %s", error)
+            self._file = None
+        return found
 
     def _remember(self, key: bytes, spans: Spans) -> None:
         self._known[key] = spans
