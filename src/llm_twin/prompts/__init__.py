@@ -26,6 +26,19 @@ def render_prompt(name: str, **values: Any) -> str:
         raise InputError(f"prompt {name!r}: {error}", "pass every value that the prompt names") from error
 
 
+def render_source(source: str, **values: Any) -> str:
+    """Render a template that is not of this package, in a sandbox. Raises InputError where it is wrong or a value is
+    missing."""
+    from jinja2 import TemplateError
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    sandbox = ImmutableSandboxedEnvironment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    try:
+        return sandbox.from_string(source).render(**values).strip()
+    except TemplateError as error:
+        raise InputError(f"the prompt cannot be written: {error}", "pass every value that the prompt names") from error
+
+
 def read_prompt(name: str) -> str:
     """The source of prompt `name`, as written."""
     path = FOLDER / f"{name}.jinja"

@@ -20,7 +20,6 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from llm_twin.documents import Answer, AnswerSentence, Chunk, Citation
-from llm_twin.prompts import render_prompt
 from llm_twin.serving.cache import TimedCache
 from llm_twin.serving.guardrails import Guards
 from llm_twin.serving.guardrails.memory import Shingles
@@ -96,6 +95,10 @@ class Parts:
                 twin.serving.guardrails, lambda: self.memories.get(author), verdicts=self.verdicts
             )
         return self._guards[twin.name]
+
+    def forget_guards(self, name: str) -> None:
+        """Make a twin's guards anew with its next question."""
+        self._guards.pop(name, None)
 
 
 @dataclass
@@ -184,12 +187,12 @@ def best_relevance(sources: Sequence[Source]) -> float:
 def write_messages(asked: Asked, twin: Twin, chunks: Sequence[Chunk], budget: int = 0) -> list[dict[str, str]]:
     """The chat for the predictor, at most some `budget` characters (0: no limit): the last passages go
     first."""
-    system = render_prompt("twin_system", author=twin.author.name)
+    system = twin.write_prompt("twin_system", author=twin.author.name)
     history = list(asked.history[-HISTORY_MESSAGES:])
     kept = list(chunks)
     while True:
         passages = [{"title": chunk.title or chunk.url, "text": chunk.text} for chunk in kept]
-        question = render_prompt("twin_question", passages=passages, question=asked.question)
+        question = twin.write_prompt("twin_question", passages=passages, question=asked.question)
         size = len(system) + len(question) + sum(len(message["content"]) for message in history)
         if not budget or size <= budget or not (kept or history):
             break

@@ -12,7 +12,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
 from llm_twin.digests import digest_bytes
 from llm_twin.prompts import prompt_version
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from llm_twin.serving.twins import Twin
 
 Value = TypeVar("Value")
-PROMPTS = ("twin_system", "twin_question")
+PROMPTS: tuple[Literal["twin_system", "twin_question"], ...] = ("twin_system", "twin_question")
 
 
 @dataclass
@@ -88,6 +88,6 @@ def answer_key(asked: Asked, twin: Twin) -> str:
         "index": twin.index,
         "embedder": twin.embedder,
         "recipe": twin.serving.model_dump(mode="json"),
-        "prompts": [prompt_version(name) for name in PROMPTS],
+        "prompts": [twin.prompts.get(name) or prompt_version(name) for name in PROMPTS],
     }
     return digest_bytes(json.dumps(parts, sort_keys=True, default=str).encode())

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_twin.documents import Answer
+from llm_twin.errors import InputError
 from llm_twin.serving.answering import Asked, Origin, Parts
 from llm_twin.serving.asking import answer_question
 from llm_twin.serving.http import Call, HttpError
@@ -35,6 +36,19 @@ class Service:
         self.models: dict[str, Any] = {}  # KServe's, by name
         self.started = int(time.time())
         self.stopping = False
+
+    def swap(self, twins: list[Twin]) -> None:
+        """Answer new requests with these versions of the same twins; those in flight end with what they began with.
+
+        Raises InputError where other twins are named: their routes are KServe's, made at the start.
+        """
+        fresh = {twin.name: twin for twin in twins}
+        if fresh.keys() != self.twins.keys():
+            raise InputError("a server's twins cannot come or go while it runs", "start it again")
+        for name, twin in fresh.items():
+            if twin.serving.guardrails != self.twins[name].serving.guardrails:
+                self.parts.forget_guards(name)
+        self.twins = fresh
 
     def find(self, name: str, call: Call) -> Twin:
         """The twin of a model name; the only twin where none is named.

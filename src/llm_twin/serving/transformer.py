@@ -69,6 +69,7 @@ def main(arguments: list[str] | None = None) -> None:
     except TwinError as error:
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)
+    threading.Thread(target=watch_config, args=(service, options.config), name="config", daemon=True).start()
     for name in service.twins:
         service.models[name] = make_model(name, _handler(service, name), _readiness(service))
 
@@ -99,6 +100,22 @@ def at_release(config: ServerConfig, predictor_host: str | None, environment: di
     given = {key: value for key, value in versions.items() if value}
     twins = [twin.model_copy(update=given) for twin in config.twins]
     return config.model_copy(update={"predictor": predictor, "twins": twins})
+
+
+def watch_config(service: Service, path: Path, every_seconds: float = 1.0) -> None:
+    """Take over new versions of prompt, adapter, index and recipe when the configuration file changes; a file that
+    is wrong changes nothing."""
+    seen = path.stat().st_mtime_ns
+    while not service.stopping:
+        time.sleep(every_seconds)
+        try:
+            changed = path.stat().st_mtime_ns
+            if changed != seen:
+                seen = changed
+                service.swap(at_release(read_server_config(path), None, dict(os.environ)).twins)
+                logger.info("new versions from %s", path)
+        except (OSError, TwinError) as error:
+            logger.warning("the configuration stays as it was: %s", error)
 
 
 def build_parts(config: ServerConfig) -> tuple[Parts, Any]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from llm_twin.documents import Author
 from llm_twin.errors import InputError
+from llm_twin.prompts import render_prompt, render_source
 from llm_twin.recipes import FeaturesRecipe, ServingRecipe
 
 
@@ -24,6 +26,22 @@ class Twin(BaseModel):
     release: str = ""
     embedder: str = "all-MiniLM-L6-v2"
     serving: ServingRecipe = ServingRecipe()
+    prompts: dict[Literal["twin_system", "twin_question"], str] = {}  # templates that take the package's place
+
+    @field_validator("prompts")
+    @classmethod
+    def _can_be_written(cls, prompts: dict[str, str]) -> dict[str, str]:
+        passage = {"title": "t", "text": "x"}
+        for source in prompts.values():
+            try:
+                render_source(source, author="a", passages=[passage], question="q")
+            except InputError as error:
+                raise ValueError(error.message) from error
+        return prompts
+
+    def write_prompt(self, name: Literal["twin_system", "twin_question"], **values: Any) -> str:
+        """The prompt of that name, from the twin's own template where it has one."""
+        return render_source(self.prompts[name], **values) if name in self.prompts else render_prompt(name, **values)
 
     @property
     def disclosure(self) -> str:

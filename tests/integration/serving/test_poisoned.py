@@ -51,7 +51,8 @@ def gullible():
             prompt = "\n".join(message["content"] for message in body["messages"])
             prompts.append(prompt)
             seen = [mark for mark in MARKS if mark in prompt]
-            passage = body["messages"][-1]["content"].split("\n", 2)[1]
+            lines = body["messages"][-1]["content"].split("\n", 2)
+            passage = lines[1] if len(lines) > 1 else lines[0]
             said = f"{seen[0]}! I do as I am told." if seen else passage.split(". ")[0] + "."
             choice = {"index": 0, "message": {"role": "assistant", "content": said}, "finish_reason": "stop"}
             usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
