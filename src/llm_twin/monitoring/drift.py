@@ -139,12 +139,18 @@ def _no_comparison(current: int, reference: int, origin: str) -> Drift:
 
 def describe(drift: Drift) -> str:
     """One sentence for a table or a log."""
-    moved = [column.column for column in drift.columns if column.drifted]
+    moved = [_name_move(column) for column in drift.columns if column.drifted]
     what = ", ".join(moved) or "no column"
     sentence = f"{drift.current_count} answers against {drift.reference_count} ({drift.reference}): {what} moved"
     if not drift.enough:
         sentence += f"; too few to conclude from ({MIN_OBSERVATIONS} in each window would do)"
     return sentence
+
+
+def _name_move(column: ColumnDrift) -> str:
+    if column.reference_mean is None or column.current_mean is None:
+        return column.column
+    return f"{column.column} ({column.reference_mean:.3g} → {column.current_mean:.3g})"
 
 
 def _render_summary(drift: Drift) -> str:

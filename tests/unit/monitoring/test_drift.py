@@ -32,6 +32,9 @@ def test_a_shift_is_found_in_the_columns_that_moved():
     assert drift.drifted and drift.enough
     assert "answer_words" in page and "earlier requests" in page
     assert headline(drift)["drifted"] == 1.0
+    words = next(column for column in drift.columns if column.column == "answer_words")
+    assert f"answer_words ({words.reference_mean:.3g} → {words.current_mean:.3g})" in describe(drift)
+    assert 35 < words.reference_mean < 45 and 85 < words.current_mean < 95
 
 
 def test_the_same_source_does_not_drift():
