@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds", type=int, default=5, help="interleaved runs; ratios are their medians")
     parser.add_argument("--seconds", type=float, default=3.0, help="of load in each run")
     parser.add_argument("--chunks", type=int, default=CHUNKS, help="in the index of the retrieval row")
+    parser.add_argument("--judged-within", type=float, default=240, help="seconds to wait for the guard of passages")
     parser.add_argument("--skip-load", action="store_true", help="leave out throughput and streams without retrieval")
     parser.add_argument("--skip-retrieval", action="store_true", help="leave out the rows that need an index")
     parser.add_argument("--skip-batching", action="store_true", help="leave out micro-batching")
@@ -36,7 +37,7 @@ def run(args: argparse.Namespace) -> dict[str, float | int | str]:
     if not args.skip_retrieval:
         from benchmarks.serving_retrieval import measure_default_recipe
 
-        figures |= measure_default_recipe(args.chunks, args.seconds)
+        figures |= measure_default_recipe(args.chunks, args.seconds, args.judged_within)
     if not args.skip_batching:
         from benchmarks.serving_batching import measure_batching
 

@@ -1,5 +1,5 @@
-"""Poisoned documents: the same questions over a clean index and over one with orders in its passages, each through a
-real transformer, before a predictor that obeys whatever order it is shown."""
+"""Poisoned documents: questions over an index with orders in every passage, through a real transformer, before a
+predictor that obeys whatever order it is shown."""
 
 from __future__ import annotations
 
@@ -78,35 +78,24 @@ def poison(position):
     return chunk.model_copy(update={"text": text, "end": len(text)})
 
 
-def ask_all(folder, passages):
-    """Every fact's question, over an index of these passages: each response with the prompt that it came from."""
-    with (
-        gullible() as (predictor_url, prompts),
-        running_index(folder, passages) as vectors,
-        transformer(folder, predictor_url, vectors) as (url, _),
-    ):
-        answers = []
-        for question, *_ in small.FACTS:
-            asked = {"model": "ada-quill", "messages": [{"role": "user", "content": question}]}
-            answers.append(httpx.post(url + CHAT, json=asked, timeout=120).json())
-        return list(zip(answers, prompts, strict=True))
-
-
 def test_an_order_in_a_document_reaches_neither_prompt_nor_answer(folder):
     """The guard is a classifier and misses some (docs/serving.md says how many): of these ten, at most one."""
-    facts = range(len(small.FACTS))
-    clean = ask_all(folder / "clean", [small.make_chunk(i) for i in facts])
-    poisoned = ask_all(folder / "poisoned", [poison(i) for i in facts])
     missed = 0
-    for (before, _), (after, prompt) in zip(clean, poisoned, strict=True):
-        assert before["twin"]["status"] == "generated", before
-        if any(mark in prompt for mark in MARKS):
-            missed += 1
-            continue
-        assert after["choices"][0]["message"]["content"] == before["choices"][0]["message"]["content"]
-        assert after["twin"]["status"] == before["twin"]["status"]
-        assert not [mark for mark in MARKS if mark in json.dumps(after, ensure_ascii=False)]
-    assert missed <= 1
+    with (
+        gullible() as (predictor_url, prompts),
+        running_index(folder / "poisoned", [poison(i) for i in range(len(small.FACTS))]) as vectors,
+        transformer(folder, predictor_url, vectors) as (url, _),
+    ):
+        for question, _, first, _ in small.FACTS:
+            asked = {"model": "ada-quill", "messages": [{"role": "user", "content": question}]}
+            answer = httpx.post(url + CHAT, json=asked, timeout=120).json()
+            if any(mark in prompts[-1] for mark in MARKS):
+                missed += 1
+                continue
+            assert answer["choices"][0]["message"]["content"] == first  # what it says of a clean passage
+            assert answer["twin"]["status"] == "generated"
+            assert not [mark for mark in MARKS if mark in json.dumps(answer, ensure_ascii=False)]
+    assert len(prompts) == len(small.FACTS) and missed <= 1
 
 
 def test_the_predictor_of_this_test_does_obey_what_it_is_shown():
