@@ -130,6 +130,6 @@ def heldout_loss(base: Path, adapter: Path, held: list, max_length: int) -> floa
     from llm_twin.training.rewards import answer_log_probabilities
 
     model = PeftModel.from_pretrained(load_model(base), adapter).eval()
-    pairs = [(sample.instruction, sample.output) for sample in held]
+    pairs = sorted(((sample.instruction, sample.output) for sample in held), key=lambda pair: len(pair[1]))
     scored = answer_log_probabilities(model, load_tokenizer(base), pairs, max_length)
     return -sum(total for total, _ in scored) / sum(count for _, count in scored)

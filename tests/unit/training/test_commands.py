@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 
 import pytest
 import yaml
+from safetensors import safe_open
 from typer.testing import CliRunner
 
 from llm_twin import cli
 from llm_twin.errors import InputError
+
+QUANTIZE_PYTHON = os.environ.get("LLM_TWIN_QUANTIZE_PYTHON", "")
 
 
 @pytest.fixture(scope="module")
@@ -147,6 +151,23 @@ def test_export_in_8_bit_loads_and_says_nearly_the_same(twin, trained, tmp_path)
     with torch.no_grad():
         whole, eight = (load_model(folder)(ids).logits for folder in (trained / "merged", out))
     assert torch.nn.functional.cosine_similarity(whole.flatten(), eight.float().flatten(), dim=0) > 0.99
+
+
+@pytest.mark.deep
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("bits", [3, 4, 8])
+def test_export_writes_gptq_of_each_width(bits, twin, trained, tiny_samples, tmp_path, monkeypatch):
+    if not QUANTIZE_PYTHON:
+        pytest.skip("LLM_TWIN_QUANTIZE_PYTHON names no interpreter")
+    monkeypatch.setenv("LLM_TWIN_QUANTIZE_PYTHON", QUANTIZE_PYTHON)
+    out = tmp_path / "gptq"
+    options = ("--bits", bits, "--group-size", 32, "--model", trained / "merged", "--samples", tiny_samples)
+    assert "size ratio" in twin("export", out, "--to", "gptq", *options)
+    config = json.loads((out / "quantize_config.json").read_text())
+    assert (config["bits"], config["group_size"], config["checkpoint_format"]) == (bits, 32, "gptq")
+    with safe_open(out / "model.safetensors", framework="pt") as weights:
+        shape = weights.get_slice("model.layers.0.mlp.down_proj.qweight").get_shape()
+    assert shape == [64 * bits // 32, 32], "rows of 32-bit words that hold the input's 64 weights"
 
 
 def test_export_says_what_it_lacks(twin, trained, tmp_path):
