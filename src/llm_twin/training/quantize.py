@@ -37,6 +37,7 @@ def quantize_model(
     """
     texts = [sample.output for sample in training_instructions(samples)]
     check_group_size(merged, recipe.quantize_group_size)
+    check_widths(merged, recipe.quantize_bits)
     answer = run_worker(
         python,
         {
@@ -85,6 +86,21 @@ def check_group_size(model: Path, group_size: int) -> None:
         raise ModelError(
             f"layers of width {' and '.join(map(str, widths))} do not divide into groups of {group_size}",
             f"set training.quantize_group_size to {' or '.join(map(str, fitting)) or -1}",
+        )
+
+
+def check_widths(model: Path, bits: int) -> None:
+    """Raise ModelError when a layer's outputs do not fill the 32-bit words that hold their zero points."""
+    from llm_twin.training.base import load_config
+
+    config = load_config(model)
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    narrow = min(heads * size, config.hidden_size, getattr(config, "intermediate_size", config.hidden_size))
+    if narrow * bits % 32:
+        raise ModelError(
+            f"GPTQ of {bits} bit packs {'32' if bits == 3 else str(32 // bits)} outputs together, a layer has {narrow}",
+            "set training.quantize_bits to 4 or 8",
         )
 
 

@@ -155,7 +155,7 @@ def test_export_in_8_bit_loads_and_says_nearly_the_same(twin, trained, tmp_path)
 
 @pytest.mark.deep
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("bits", [3, 4, 8])
+@pytest.mark.parametrize("bits", [4, 8])
 def test_export_writes_gptq_of_each_width(bits, twin, trained, tiny_samples, tmp_path, monkeypatch):
     if not QUANTIZE_PYTHON:
         pytest.skip("LLM_TWIN_QUANTIZE_PYTHON names no interpreter")

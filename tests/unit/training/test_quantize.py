@@ -26,6 +26,14 @@ def test_a_group_size_that_does_not_divide_is_named_with_one_that_does(tiny_base
     quantize.check_group_size(tiny_base, 32)
 
 
+def test_outputs_that_do_not_fill_a_word_are_named(tiny_base):
+    with pytest.raises(ModelError, match="3 bit packs 32 outputs together, a layer has 16") as caught:
+        quantize.check_widths(tiny_base, 3)
+    assert "4 or 8" in caught.value.remedy
+    for bits in (4, 8):
+        quantize.check_widths(tiny_base, bits)
+
+
 def test_a_worker_that_fails_says_its_last_words(tmp_path):
     python = tmp_path / "python"
     python.write_text("#!/bin/sh\necho '[progress] begun'\necho 'ImportError: no gptqmodel here' >&2\nexit 3\n")
