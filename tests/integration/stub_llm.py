@@ -74,6 +74,12 @@ def stub_llm(
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
+        def do_GET(self) -> None:
+            if self.path.endswith("/models"):
+                self._send(200, {"object": "list", "data": [{"id": "big", "object": "model"}]})
+            else:
+                self._send(404, {"error": {"message": "not found"}})
+
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             with stub.lock:

@@ -38,11 +38,10 @@ def test_a_twin_of_an_endpoint_is_built_without_training(tmp_path) -> None:
         ran = twin(home, "run", "--recipe", str(tmp_path / "jane" / "recipe.yaml"))
         assert ran.returncode == 0, ran.stdout[-3000:] + ran.stderr
         asked = llm.requests
-        assert asked, "the endpoint was asked"
         for step in ("prepare base", "train sft", "register models"):
             assert step not in ran.stdout
         assert "ask twin" in ran.stdout
-        answer = twin(home, "ask", "When was gauge 3 read?")
+        answer = twin(home, "ask", "At what hour was gauge 3 read, and was its chart dry?")
         assert answer.returncode == 0, answer.stdout + answer.stderr
-        assert llm.requests > asked
+        assert llm.requests > asked, "the endpoint answers, from the passages that were found"
     assert not list((home / "cache").glob("seedling/*"))
