@@ -15,7 +15,8 @@ from benchmarks.known_titles import read_handbook
 from benchmarks.retrieval import AUTHOR, indexed, read_corpus
 from llm_twin.digests import digest_json
 from llm_twin.documents import Document
-from llm_twin.recipes import FeaturesRecipe, RetrievalRecipe
+from llm_twin.recipe_serving import RetrievalRecipe
+from llm_twin.recipes import FeaturesRecipe
 from llm_twin.retrieval.known_items import make_known_items
 from llm_twin.retrieval.tuning import GRID, fit, measure_gains
 

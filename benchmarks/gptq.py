@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, float | int | str]:
     """Quantize anew, then measure both models in the quantization environment on the held-out documents."""
-    from llm_twin.recipes import TrainingRecipe
+    from llm_twin.recipe_training import TrainingRecipe
     from llm_twin.settings import QuantizeSettings
     from llm_twin.training.perplexity import DocumentLoss, compare_losses
     from llm_twin.training.quantize import measure_models, quantize_model, spread

@@ -13,7 +13,7 @@ import numpy as np
 from llm_twin.documents import Document, stable_id
 from llm_twin.embedding import Encoder
 from llm_twin.progress import track
-from llm_twin.recipes import RetrievalRecipe
+from llm_twin.recipe_serving import RetrievalRecipe
 from llm_twin.retrieval.search import search
 from llm_twin.stores.vectors import VectorIndex
 

@@ -24,7 +24,8 @@ from llm_twin.features.indexing import index_folder
 from llm_twin.features.vectors import write_vectors
 from llm_twin.local.services import free_port, start_process, stop_process, wait_for_port
 from llm_twin.progress import track
-from llm_twin.recipes import FeaturesRecipe, RetrievalRecipe
+from llm_twin.recipe_serving import RetrievalRecipe
+from llm_twin.recipes import FeaturesRecipe
 from llm_twin.retrieval.records import Hit
 from llm_twin.retrieval.search import search
 from llm_twin.stores.vectors import VectorIndex

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 from llm_twin.errors import TwinError
-from llm_twin.recipes import NodePool, load_recipe
+from llm_twin.recipe_training import NodePool
+from llm_twin.recipes import load_recipe
 from pipelines.catalogue import NAMES, build_pipeline, describe_recipes, find_recipe
 from pipelines.kubeflow import compile_pipeline
 from pipelines.options import BuildOptions

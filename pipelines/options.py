@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_twin.digests import digest_code
-from llm_twin.recipes import NodePool
+from llm_twin.recipe_training import NodePool
 from pipelines.needs import attach_needs
 
 HOURS = 3600

@@ -20,7 +20,7 @@ def ask_twin(
 
     from llm_twin.artifacts import note, seal
     from llm_twin.documents import Author, write_jsonl
-    from llm_twin.recipes import ServingRecipe
+    from llm_twin.recipe_serving import ServingRecipe
     from llm_twin.serving import probe
     from llm_twin.settings import HomeSettings, IndexSettings, RegistrySettings
 

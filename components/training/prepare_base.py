@@ -11,7 +11,7 @@ def prepare_base(recipe: dict, code: str, base: dsl.Output[dsl.Model]):
     from pathlib import Path
 
     from llm_twin.artifacts import note, seal
-    from llm_twin.recipes import TrainingRecipe
+    from llm_twin.recipe_training import TrainingRecipe
     from llm_twin.settings import HomeSettings, HubSettings
     from llm_twin.training import base as models
 

@@ -14,7 +14,7 @@ def quantize_model(
     from pathlib import Path
 
     from llm_twin.artifacts import log_figures, note, seal
-    from llm_twin.recipes import TrainingRecipe
+    from llm_twin.recipe_training import TrainingRecipe
     from llm_twin.settings import QuantizeSettings
     from llm_twin.training import quantize
 

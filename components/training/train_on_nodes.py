@@ -17,7 +17,7 @@ def train_on_nodes(
     from kubernetes import client, config
 
     from llm_twin.artifacts import log_figures, note, seal
-    from llm_twin.recipes import NodePool, TrainingRecipe
+    from llm_twin.recipe_training import NodePool, TrainingRecipe
     from llm_twin.settings import RegistrySettings
     from llm_twin.training import nodes
 

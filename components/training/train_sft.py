@@ -14,7 +14,7 @@ def train_sft(
     from pathlib import Path
 
     from llm_twin.artifacts import log_figures, note, seal
-    from llm_twin.recipes import TrainingRecipe
+    from llm_twin.recipe_training import TrainingRecipe
     from llm_twin.settings import HomeSettings, RegistrySettings
     from llm_twin.training.steps import run_sft
 

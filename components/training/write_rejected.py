@@ -14,7 +14,7 @@ def write_rejected(
     from pathlib import Path
 
     from llm_twin.artifacts import note, seal
-    from llm_twin.recipes import TrainingRecipe
+    from llm_twin.recipe_training import TrainingRecipe
     from llm_twin.training.rejected import write_rejected as write
 
     settings = TrainingRecipe.model_validate(recipe)

@@ -15,7 +15,8 @@ from llm_twin.features.chunking import chunk_documents
 from llm_twin.features.indexing import index_folder
 from llm_twin.features.vectors import VectorFiles, write_vectors
 from llm_twin.llm.client import LlmClient
-from llm_twin.recipes import FeaturesRecipe, LlmRecipe, RetrievalRecipe
+from llm_twin.recipe_serving import RetrievalRecipe
+from llm_twin.recipes import FeaturesRecipe, LlmRecipe
 from llm_twin.retrieval.search import search
 from llm_twin.retrieval.tuning import tune
 from llm_twin.stores.vectors import VectorIndex

@@ -25,7 +25,8 @@ from llm_twin.features.indexing import SyncReport, index_folder
 from llm_twin.features.sync import Synchroniser, follow_author, sync_author
 from llm_twin.features.vectors import write_vectors
 from llm_twin.local.services import free_port, start_process, stop_process, wait_for_port
-from llm_twin.recipes import FeaturesRecipe, RetrievalRecipe
+from llm_twin.recipe_serving import RetrievalRecipe
+from llm_twin.recipes import FeaturesRecipe
 from llm_twin.retrieval.search import search
 from llm_twin.stores.vectors import VectorIndex
 from llm_twin.stores.warehouse import Warehouse

@@ -14,7 +14,7 @@ import pytest
 from kubernetes import client
 
 from llm_twin.errors import InputError, ServiceError
-from llm_twin.recipes import NodePool
+from llm_twin.recipe_training import NodePool
 from llm_twin.training.trainjob import build_trainjob, run_trainjob
 from tests.integration.kubernetes_api import Cluster, serve
 

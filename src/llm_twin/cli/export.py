@@ -87,7 +87,7 @@ def _find_twin(author: str):  # type: ignore[no-untyped-def]  # TwinFile is heav
 
 def _export_gptq(model: Path, samples: Path | None, out: Path, bits: int, group_size: int) -> dict[str, float]:
     from llm_twin.errors import InputError
-    from llm_twin.recipes import TrainingRecipe
+    from llm_twin.recipe_training import TrainingRecipe
     from llm_twin.settings import QuantizeSettings
     from llm_twin.training.quantize import quantize_model
     from pipelines.launch import find_quantize_python

@@ -16,7 +16,7 @@ from llm_twin.errors import TwinError
 
 def prepare_model(model: str, output: Path) -> bool:
     """Put the base model `model` into `output` unless it holds one; whether it did. Raises ModelError."""
-    from llm_twin.recipes import TrainingRecipe
+    from llm_twin.recipe_training import TrainingRecipe
     from llm_twin.training.base import prepare_base
 
     if (output / "config.json").is_file():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from llm_twin.recipes import RetrievalRecipe
+from llm_twin.recipe_serving import RetrievalRecipe
 
 RRF_K = 60
 

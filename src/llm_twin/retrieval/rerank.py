@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from llm_twin.errors import ModelError
-from llm_twin.recipes import RetrievalRecipe
+from llm_twin.recipe_serving import RetrievalRecipe
 from llm_twin.retrieval.fusion import normalise_scores
 from llm_twin.retrieval.records import Hit
 

@@ -18,7 +18,7 @@ from llm_twin.errors import InputError, StoreError
 from llm_twin.features.sparse import split_terms, weigh_query
 from llm_twin.features.vectors import embedding_text
 from llm_twin.llm.client import LlmClient
-from llm_twin.recipes import RetrievalRecipe
+from llm_twin.recipe_serving import RetrievalRecipe
 from llm_twin.retrieval import compression, diversity, expansion, rerank, selfquery
 from llm_twin.retrieval.feedback import expand_terms, expand_vector
 from llm_twin.retrieval.fusion import fuse

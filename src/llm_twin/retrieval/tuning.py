@@ -15,7 +15,7 @@ from typing import Any
 from llm_twin.embedding import Encoder
 from llm_twin.errors import InputError
 from llm_twin.progress import report, track
-from llm_twin.recipes import RetrievalRecipe
+from llm_twin.recipe_serving import RetrievalRecipe
 from llm_twin.retrieval.known_items import KnownItem, make_known_items
 from llm_twin.retrieval.search import search
 from llm_twin.stores.vectors import VectorIndex

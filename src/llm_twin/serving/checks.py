@@ -7,7 +7,8 @@ from functools import partial
 from llm_twin.documents import Author
 from llm_twin.evaluation.answers import OpenTwin
 from llm_twin.evaluation.retrieve import Retrieval
-from llm_twin.recipes import EvaluationRecipe, ServingRecipe
+from llm_twin.recipe_serving import ServingRecipe
+from llm_twin.recipes import EvaluationRecipe
 from llm_twin.serving.answering import Asked, Source
 from llm_twin.serving.in_process import open_twin
 from llm_twin.serving.twins import Twin

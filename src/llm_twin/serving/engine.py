@@ -7,7 +7,7 @@ from typing import Any, Literal
 import yaml
 
 from llm_twin.errors import InputError
-from llm_twin.recipes import EngineRecipe
+from llm_twin.recipe_serving import EngineRecipe
 
 Engine = Literal["tgi", "vllm"]
 # What each engine calls a way of storing weights; what is not here it cannot do.

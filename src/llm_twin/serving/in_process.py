@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from llm_twin.documents import Answer, Author, Chunk
-from llm_twin.recipes import ServingRecipe
+from llm_twin.recipe_serving import ServingRecipe
 from llm_twin.serving.answering import Asked, Parts, Source
 from llm_twin.serving.asking import answer_question
 from llm_twin.serving.predictor_client import Draft

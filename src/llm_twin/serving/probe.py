@@ -14,7 +14,7 @@ import httpx
 from llm_twin.documents import Answer, AnswerSentence, Author, Citation
 from llm_twin.errors import InputError, ServiceError
 from llm_twin.progress import track
-from llm_twin.recipes import ServingRecipe
+from llm_twin.recipe_serving import ServingRecipe
 from llm_twin.serving.processes import free_port, run_server, write_json
 from llm_twin.serving.twins import ServerConfig, Twin
 

@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from llm_twin.documents import Author
 from llm_twin.errors import InputError
 from llm_twin.prompts import render_prompt, render_source
-from llm_twin.recipes import FeaturesRecipe, ServingRecipe
+from llm_twin.recipe_serving import ServingRecipe
+from llm_twin.recipes import FeaturesRecipe
 
 
 class Twin(BaseModel):

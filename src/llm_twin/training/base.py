@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from llm_twin.errors import ModelError
 from llm_twin.progress import report
 from llm_twin.prompts.chat_templates import CHAT_TEMPLATES, choose_chat_template
-from llm_twin.recipes import NO_MODEL, TrainingRecipe
+from llm_twin.recipe_training import TrainingRecipe
+from llm_twin.recipes import NO_MODEL
 from llm_twin.training.seedling import grow_seedling
 from llm_twin.training.templates import chat_template
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from llm_twin.documents import PreferenceSample
 from llm_twin.progress import report
-from llm_twin.recipes import TrainingRecipe
+from llm_twin.recipe_training import TrainingRecipe
 from llm_twin.training import loop
 from llm_twin.training.rewards import reward_accuracy, reward_margins
 from llm_twin.training.samples import pairs, preference_samples, training_preferences

@@ -10,7 +10,7 @@ import argparse
 import json
 from pathlib import Path
 
-from llm_twin.recipes import TrainingRecipe
+from llm_twin.recipe_training import TrainingRecipe
 from llm_twin.training.nodes import write_result
 from llm_twin.training.steps import is_first_process, run_dpo, run_sft
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from llm_twin.errors import QualityError, TwinError
 from llm_twin.progress import report
-from llm_twin.recipes import TrainingRecipe
+from llm_twin.recipe_training import TrainingRecipe
 from llm_twin.training.batching import split_step, use_sampler
 from llm_twin.training.callbacks import stop_on_nan, watch_progress
 from llm_twin.training.checkpoints import disk_error, guard_checkpoints, last_complete, refused_write

@@ -14,7 +14,7 @@ from typing import Any
 
 from llm_twin.digests import digest_json, digest_path
 from llm_twin.errors import ServiceError
-from llm_twin.recipes import NodePool, TrainingRecipe
+from llm_twin.recipe_training import NodePool, TrainingRecipe
 from llm_twin.training.loop import TrainingResult
 from llm_twin.training.samples import training_author
 from llm_twin.training.trainjob import SHARED, build_trainjob, run_trainjob

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_twin.errors import ModelError
-from llm_twin.recipes import TrainingRecipe
+from llm_twin.recipe_training import TrainingRecipe
 from llm_twin.training.memory import GIB, count_parameters_of, kv_cache_bytes, training_memory, weight_bytes
 
 SHAPES = Path(__file__).parent / "shapes.json"

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from llm_twin.documents import InstructionSample
 from llm_twin.errors import InputError
 from llm_twin.progress import report
-from llm_twin.recipes import TrainingRecipe
+from llm_twin.recipe_training import TrainingRecipe
 from llm_twin.training.samples import training_instructions
 
 FEW_SAMPLES = 20

@@ -17,7 +17,7 @@ from typing import Any
 
 from llm_twin.errors import InputError, ModelError, ServiceError
 from llm_twin.progress import PREFIX, report
-from llm_twin.recipes import TrainingRecipe
+from llm_twin.recipe_training import TrainingRecipe
 from llm_twin.training.export import make_loadable_by_transformers_4
 from llm_twin.training.gptq import worker
 from llm_twin.training.samples import training_instructions

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_twin.digests import digest_json, digest_path
-from llm_twin.recipes import TrainingRecipe
+from llm_twin.recipe_training import TrainingRecipe
 
 LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "tokenizers", "bitsandbytes")
 

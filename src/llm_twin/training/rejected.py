@@ -15,7 +15,7 @@ from typing import Any
 
 from llm_twin.documents import PreferenceSample, Split, stable_id, write_jsonl
 from llm_twin.progress import report
-from llm_twin.recipes import TrainingRecipe
+from llm_twin.recipe_training import TrainingRecipe
 from llm_twin.similarity.overlap import word_distance
 from llm_twin.training.base import link_folder
 from llm_twin.training.samples import preference_samples

@@ -9,7 +9,7 @@ from typing import Any
 
 from llm_twin.digests import digest_path
 from llm_twin.errors import InputError
-from llm_twin.recipes import TrainingRecipe
+from llm_twin.recipe_training import TrainingRecipe
 from llm_twin.training.loop import TrainingResult
 from llm_twin.training.record import LIBRARIES, installed_versions
 from llm_twin.training.tracking import code_commit

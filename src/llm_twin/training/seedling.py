@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from llm_twin.digests import digest_json
 from llm_twin.errors import ModelError
 from llm_twin.progress import report
-from llm_twin.recipes import SeedlingRecipe
+from llm_twin.recipe_training import SeedlingRecipe
 from llm_twin.training.corpus import Corpus, Passage, read_corpus
 from llm_twin.training.export import make_readable
 from llm_twin.training.templates import chat_template

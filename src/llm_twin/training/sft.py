@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_twin.progress import report
-from llm_twin.recipes import TrainingRecipe
+from llm_twin.recipe_training import TrainingRecipe
 from llm_twin.training import loop
 from llm_twin.training.samples import conversations, instruction_samples, training_instructions
 

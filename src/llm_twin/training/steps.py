@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_twin.digests import digest_json, digest_path
-from llm_twin.recipes import TrainingRecipe
+from llm_twin.recipe_training import TrainingRecipe
 from llm_twin.training.loop import TrainingResult
 from llm_twin.training.report import render_report
 from llm_twin.training.reproduce import digest_weights

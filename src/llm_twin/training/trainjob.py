@@ -16,7 +16,7 @@ from typing import Any
 from llm_twin.digests import digest_json
 from llm_twin.errors import InputError, ServiceError, TwinError
 from llm_twin.progress import report
-from llm_twin.recipes import NodePool
+from llm_twin.recipe_training import NodePool
 
 GROUP, VERSION, PLURAL = "trainer.kubeflow.org", "v1alpha1", "trainjobs"
 CONTENT = "llm-twin.dev/content"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from llm_twin.errors import InputError
-from llm_twin.recipes import TrainingRecipe
+from llm_twin.recipe_training import TrainingRecipe
 from llm_twin.training.base import prepare_base
 from llm_twin.training.merge import merge_adapter
 from llm_twin.training.preflight import check_sft

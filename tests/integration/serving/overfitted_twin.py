@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_twin.documents import Author, Chunk, stable_id
-from llm_twin.recipes import RetrievalRecipe, ServingRecipe
+from llm_twin.recipe_serving import RetrievalRecipe, ServingRecipe
 from llm_twin.serving.answering import Asked, write_messages
 from llm_twin.serving.twins import Twin
 

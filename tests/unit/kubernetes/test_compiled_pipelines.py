@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from llm_twin.recipes import NodePool, load_recipe
+from llm_twin.recipe_training import NodePool
+from llm_twin.recipes import load_recipe
 from pipelines.catalogue import NAMES, build_pipeline, find_recipe, pipeline_arguments
 from pipelines.kubeflow import compile_pipeline
 from pipelines.needs import NEEDS, OPTIONAL_SECRETS, SYSTEMS

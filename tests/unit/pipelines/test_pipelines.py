@@ -9,7 +9,8 @@ import yaml
 
 import components
 from llm_twin.errors import RecipeError
-from llm_twin.recipes import AuthorRecipe, NodePool, load_recipe, parse_recipe
+from llm_twin.recipe_training import NodePool
+from llm_twin.recipes import AuthorRecipe, load_recipe, parse_recipe
 from pipelines.catalogue import (
     NAMES,
     build_pipeline,

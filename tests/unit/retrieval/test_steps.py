@@ -9,7 +9,7 @@ import pytest
 
 from llm_twin.documents import Chunk
 from llm_twin.errors import InputError, ModelError
-from llm_twin.recipes import RetrievalRecipe
+from llm_twin.recipe_serving import RetrievalRecipe
 from llm_twin.retrieval.compression import build_context
 from llm_twin.retrieval.diversity import diversify, drop_duplicates
 from llm_twin.retrieval.expansion import find_synonyms

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from llm_twin.documents import Author, Chunk
-from llm_twin.recipes import CacheRecipe, ServingRecipe
+from llm_twin.recipe_serving import CacheRecipe, ServingRecipe
 from llm_twin.serving.answering import Asked, Origin, Parts, Source
 from llm_twin.serving.asking import answer_all
 from llm_twin.serving.cache import TimedCache, answer_key

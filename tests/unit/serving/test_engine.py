@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from llm_twin.cli import app, register_commands
 from llm_twin.errors import InputError
-from llm_twin.recipes import EngineRecipe
+from llm_twin.recipe_serving import EngineRecipe
 from llm_twin.serving.engine import engine_arguments, render_engine_patch
 
 ROOT = Path(__file__).parents[3]

@@ -9,7 +9,7 @@ import pytest
 
 from llm_twin.documents import AnswerSentence, Chunk
 from llm_twin.embedding import load_middle_layers
-from llm_twin.recipes import GuardrailsRecipe
+from llm_twin.recipe_serving import GuardrailsRecipe
 from llm_twin.serving.guardrails import Guards, InjectionDetector
 from llm_twin.serving.guardrails.examples import examples_digest, expand, read_examples
 from llm_twin.serving.guardrails.injection import read_weights

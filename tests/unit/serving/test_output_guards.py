@@ -7,7 +7,7 @@ import pytest
 
 from llm_twin.documents import AnswerSentence, Chunk
 from llm_twin.errors import ModelError
-from llm_twin.recipes import GuardrailsRecipe
+from llm_twin.recipe_serving import GuardrailsRecipe
 from llm_twin.serving.guardrails import Guards
 from llm_twin.serving.guardrails.classifiers import load_classifier
 from llm_twin.serving.guardrails.injection import InjectionDetector

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from llm_twin.documents import CleanDocument, InstructionSample, PreferenceSample, stable_id, write_jsonl
-from llm_twin.recipes import SeedlingRecipe, TrainingRecipe
+from llm_twin.recipe_training import SeedlingRecipe, TrainingRecipe
 
 SUBJECTS = [
     "bread",

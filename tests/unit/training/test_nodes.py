@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from llm_twin.errors import ServiceError
-from llm_twin.recipes import NodePool
+from llm_twin.recipe_training import NodePool
 from llm_twin.training.nodes import train_on_nodes
 from tests.integration.kubernetes_api import Cluster, serve
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from llm_twin.errors import ModelError
-from llm_twin.recipes import TrainingRecipe
+from llm_twin.recipe_training import TrainingRecipe
 from llm_twin.training import memory
 from llm_twin.training.plan import find_config, make_plan
 

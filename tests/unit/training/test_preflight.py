@@ -70,7 +70,7 @@ CODE = """
 import sys
 from pathlib import Path
 from llm_twin.errors import ModelError
-from llm_twin.recipes import TrainingRecipe
+from llm_twin.recipe_training import TrainingRecipe
 from llm_twin.training.base import check_base, prepare_base
 for name in sys.argv[3:]:
     for check in (check_base, lambda recipe, token: prepare_base(recipe, Path(sys.argv[1]), Path(sys.argv[2]), token)):

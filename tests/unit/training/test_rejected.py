@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from llm_twin.documents import Split
-from llm_twin.recipes import TrainingRecipe
+from llm_twin.recipe_training import TrainingRecipe
 from llm_twin.training.rejected import write_rejected
 from llm_twin.training.samples import preference_samples
 

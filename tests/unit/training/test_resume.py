@@ -15,7 +15,7 @@ from llm_twin.training.sft import train_sft
 SCRIPT = """
 import os, signal, sys
 from pathlib import Path
-from llm_twin.recipes import TrainingRecipe
+from llm_twin.recipe_training import TrainingRecipe
 from llm_twin.training.sft import train_sft
 recipe_file, base, samples, adapter, work = map(Path, sys.argv[1:6])
 event, step = sys.argv[6], int(sys.argv[7])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from llm_twin.errors import InputError, QualityError
-from llm_twin.recipes import TrainingRecipe
+from llm_twin.recipe_training import TrainingRecipe
 from llm_twin.training import loop, sft
 from llm_twin.training.samples import instruction_samples
 

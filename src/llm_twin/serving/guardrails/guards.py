@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from llm_twin.documents import AnswerSentence, Chunk
 from llm_twin.embedding import load_middle_layers
 from llm_twin.privacy.masking import find_pii, mask_pii
-from llm_twin.recipes import GuardrailsRecipe
+from llm_twin.recipe_serving import GuardrailsRecipe
 from llm_twin.serving.guardrails.classifiers import load_classifier
 from llm_twin.serving.guardrails.injection import InjectionDetector
 from llm_twin.serving.guardrails.memory import Shingles
