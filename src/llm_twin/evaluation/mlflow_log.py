@@ -112,3 +112,5 @@ def record_decision(tracking_uri: str, author: str, run_id: str, decision: Decis
         tags["champion_since"] = now
     for name, value in tags.items():
         client.set_tag(run_id, name, value)
+    if decision.override is not None and not decision.promote and champion and champion.info.run_id == run_id:
+        client.delete_tag(run_id, "champion_since")

@@ -8,7 +8,7 @@ from llm_twin.errors import InputError
 from llm_twin.evaluation.gate import Decision, judge_promotion, override_decision
 from llm_twin.evaluation.mlflow_log import champion_measures, latest_run, latest_scores, record_decision
 from llm_twin.recipes import GateRecipe
-from llm_twin.training.registry import CHALLENGER, CHAMPION, find_model, model_name, promote
+from llm_twin.training.registry import CHALLENGER, CHAMPION, demote, find_model, model_name, promote
 
 
 def decide(
@@ -16,6 +16,7 @@ def decide(
 ) -> Decision:
     """Judge the newest evaluation; promote the registered challenger when the gate, or a person, says so.
 
+    A person who refuses what the gate would promote gives the alias back to the champion before, if it had moved.
     The decision, with who turned it round and why, is recorded on the evaluation's run. Raises InputError when there
     is no evaluation, or an override without a name or a reason.
     """
@@ -27,9 +28,11 @@ def decide(
     decision = judge_promotion(scores.measures, champion_measures(tracking_uri, author), gate)
     if override:
         decision = override_decision(decision, by.strip(), reason.strip(), datetime.now(UTC))
-    if decision.promote:
-        for kind in ("adapter", "quantized"):
-            name = model_name(author, kind)  # type: ignore[arg-type]
+    for kind in ("adapter", "quantized"):
+        name = model_name(author, kind)  # type: ignore[arg-type]
+        if decision.promote:
             promote(tracking_uri, name, find_model(tracking_uri, name, CHALLENGER).version, CHAMPION)
+        elif override:
+            demote(tracking_uri, name, find_model(tracking_uri, name, CHALLENGER).version)
     record_decision(tracking_uri, author, latest_run(tracking_uri, author), decision)
     return decision

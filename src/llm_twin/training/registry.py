@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlparse
@@ -21,6 +22,7 @@ from llm_twin.training.cards import write_card
 
 Kind = Literal["adapter", "quantized", "merged"]
 CHAMPION, CHALLENGER = "champion", "challenger"
+CHAMPION_SINCE = "champion_since"  # a version's tag: when it last became champion
 
 
 @dataclass(frozen=True)
@@ -91,10 +93,34 @@ def promote(tracking_uri: str, name: str, version: str, alias: str = CHAMPION) -
     """Point `alias` of a registered model at a version; raises InputError when there is no such version."""
     from mlflow.exceptions import MlflowException
 
+    client = _client(tracking_uri)
     try:
-        _client(tracking_uri).set_registered_model_alias(name, alias, version)
+        client.set_registered_model_alias(name, alias, version)
+        if alias == CHAMPION:  # what `demote` goes back by
+            client.set_model_version_tag(name, version, CHAMPION_SINCE, datetime.now(UTC).isoformat())
     except MlflowException as error:
         raise InputError(f"no version {version} of {name}", "`twin models` lists them") from error
+
+
+def demote(tracking_uri: str, name: str, version: str) -> str:
+    """Take the champion's alias from a version and give it to the champion before; return that one's number.
+
+    A version that is not champion is left alone. Where there was no champion before, the alias goes, and "" is
+    returned.
+    """
+    client = _client(tracking_uri)
+    model = client.get_registered_model(name)
+    if str(model.aliases.get(CHAMPION, "")) != version:
+        return str(model.aliases.get(CHAMPION, ""))
+    client.delete_model_version_tag(name, version, CHAMPION_SINCE)
+    versions = client.search_model_versions(f"name = '{name}'", max_results=1000)
+    before = [one for one in versions if CHAMPION_SINCE in one.tags and str(one.version) != version]
+    if not before:
+        client.delete_registered_model_alias(name, CHAMPION)
+        return ""
+    last = str(max(before, key=lambda one: one.tags[CHAMPION_SINCE]).version)
+    client.set_registered_model_alias(name, CHAMPION, last)
+    return last
 
 
 def find_model(tracking_uri: str, name: str, alias_or_version: str = CHAMPION) -> Registered:

@@ -6,13 +6,13 @@ import pytest
 from llm_twin.digests import digest_json
 from llm_twin.errors import InputError
 from llm_twin.evaluation.champion import NOBODY, find_champion, name_champion
-from llm_twin.evaluation.mlflow_log import latest_run
+from llm_twin.evaluation.mlflow_log import champion_measures, latest_run
 from llm_twin.evaluation.perplexity import Perplexity
 from llm_twin.evaluation.promotion import decide
 from llm_twin.evaluation.release import register_release
 from llm_twin.evaluation.scores import Scores
 from llm_twin.recipe_parts import GateRecipe, GateRule
-from llm_twin.training.registry import find_model, promote, read_lineage
+from llm_twin.training.registry import demote, find_model, promote, read_lineage
 from tests.unit.operations.object_server import Store, serve
 
 
@@ -105,6 +105,22 @@ def test_a_persons_override_is_recorded_with_name_and_reason_and_moves_the_champ
     assert [one["override"] is None for one in decisions] == [True, False]
     with pytest.raises(InputError, match="no evaluation of nobody"):
         decide(releases.uri, "nobody", ENFORCE)
+
+
+def test_a_person_who_refuses_what_was_promoted_gives_the_alias_back_to_the_champion_before(releases):
+    releases.release("sft", 0.8)
+    releases.release("dpo", 0.9)
+    assert releases.version("champion") == "2"
+    turned = decide(releases.uri, releases.author, ENFORCE, override=True, by="R. Keane", reason="it swears")
+    assert not turned.promote and releases.version("champion") == "1"
+    tags, _ = releases.recorded()
+    assert tags["gate"] == "refused" and "champion_since" not in tags
+    assert champion_measures(releases.uri, releases.author)["faithfulness"]["dpo"]["q0"] == 0.8
+    promote(releases.uri, f"{releases.author}-adapter", "1")
+    assert demote(releases.uri, f"{releases.author}-adapter", "2") == "1", "one that is not champion is left alone"
+    assert demote(releases.uri, f"{releases.author}-adapter", "1") == ""
+    with pytest.raises(InputError, match="'champion'"):
+        releases.version("champion")
 
 
 def test_another_champion_is_named_and_the_candidate_itself_or_none_is_not(releases, tiny):
