@@ -83,6 +83,11 @@ class ServingRecipe(Section):
         default="", description="an OpenAI-compatible base URL that answers instead of the trained model"
     )
     endpoint_model: str = Field(default="", description="the endpoint's model name")
+    prompt_alias: str = Field(
+        default="",
+        pattern=r"^[A-Za-z0-9._-]{0,100}$",
+        description="prompts come from MLflow's registry, the version with this alias; empty: the package's",
+    )
     max_new_tokens: int = Field(default=160, ge=1)
     temperature: float = Field(default=0.0, ge=0, le=2)
     min_support: float = Field(default=0.6, ge=0, le=1, description="below it a sentence counts as unsupported")

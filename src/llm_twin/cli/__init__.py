@@ -28,7 +28,7 @@ PANELS = {
     "Begin": ("init", "doctor", "run", "ask", "serve"),
     "One stage at a time": ("extract", "collect", "sync", "search", "tune", "datasets", "train", "evaluate", "batch"),
     "Look and decide": ("models", "plan", "scores", "gate", "voice", "traces", "drift", "changes", "quarantine"),
-    "Operate": ("export", "forget", "keys", "engine", "release", "backup", "restore"),
+    "Operate": ("export", "forget", "keys", "prompts", "engine", "release", "backup", "restore"),
 }
 
 

@@ -309,6 +309,7 @@ def finish(prepared: Prepared, status: Any, text: str, sentences: list[AnswerSen
             status=answer.status,
             supported_share=sum(supported) / len(supported) if supported else None,
             model=answer.model,
+            prompts=prepared.twin.prompts_in_use,
             hops=prepared.hops,
             error="; ".join(prepared.notes),
         )

@@ -12,17 +12,17 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from llm_twin.digests import digest_bytes
 from llm_twin.prompts import prompt_version
+from llm_twin.serving.twins import PROMPT_NAMES
 
 if TYPE_CHECKING:
     from llm_twin.serving.answering import Asked
     from llm_twin.serving.twins import Twin
 
 Value = TypeVar("Value")
-PROMPTS: tuple[Literal["twin_system", "twin_question"], ...] = ("twin_system", "twin_question")
 
 
 @dataclass
@@ -88,6 +88,8 @@ def answer_key(asked: Asked, twin: Twin) -> str:
         "index": twin.index,
         "embedder": twin.embedder,
         "recipe": twin.serving.model_dump(mode="json"),
-        "prompts": [twin.prompts.get(name) or prompt_version(name) for name in PROMPTS],
+        "prompts": [
+            (twin.prompt_versions.get(name), twin.prompts.get(name) or prompt_version(name)) for name in PROMPT_NAMES
+        ],
     }
     return digest_bytes(json.dumps(parts, sort_keys=True, default=str).encode())

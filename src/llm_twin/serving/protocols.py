@@ -169,6 +169,7 @@ def twin_field(answer: Answer, twin: Twin) -> dict[str, Any]:
         "model": answer.model,
         "release": twin.release,
         "index": twin.index,
+        "prompts": twin.prompts_in_use,
         "trace_id": answer.trace_id,
         "sentences": [sentence.model_dump() for sentence in answer.sentences],
         "sources": [source.model_dump() for source in answer.sources],

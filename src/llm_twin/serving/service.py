@@ -33,13 +33,15 @@ class Service:
         self._worker: asyncio.Task[None] | None = None
         self.twins = {twin.name: twin for twin in twins}
         self.parts = parts
+        self.waiting: dict[str, str] = {}  # twin → why it cannot be asked yet
         self.models: dict[str, Any] = {}  # KServe's, by name
         self.started = int(time.time())
         self.stopping = False
 
-    def swap(self, twins: list[Twin]) -> None:
+    def swap(self, twins: list[Twin], waiting: dict[str, str] | None = None) -> None:
         """Answer new requests with these versions of the same twins; those in flight end with what they began with.
 
+        `waiting` says of which twins something is missing yet: they answer 503, and the server is not ready.
         Raises InputError where other twins are named: their routes are KServe's, made at the start.
         """
         fresh = {twin.name: twin for twin in twins}
@@ -48,12 +50,12 @@ class Service:
         for name, twin in fresh.items():
             if twin.serving.guardrails != self.twins[name].serving.guardrails:
                 self.parts.forget_guards(name)
-        self.twins = fresh
+        self.twins, self.waiting = fresh, waiting or {}
 
     def find(self, name: str, call: Call) -> Twin:
         """The twin of a model name; the only twin where none is named.
 
-        Raises HttpError 404, and 403 where the caller's key is not for this twin.
+        Raises HttpError 404, 503 where it cannot be asked yet, and 403 where the caller's key is not for this twin.
         """
         allowed = call.state.get("twins")  # None: all
         if not name and len(self.twins) == 1:
@@ -63,6 +65,8 @@ class Service:
             raise HttpError(403, "this key is not for that model", code="forbidden", field="model")
         if twin is None:
             raise HttpError(404, f"no model {name!r}", code="model_not_found", field="model")
+        if name in self.waiting:
+            raise HttpError(503, "this twin's prompts are not known yet", code="unavailable", retry_after=2)
         return twin
 
     def visible(self, call: Call) -> list[Twin]:
@@ -82,6 +86,8 @@ class Service:
             self._worker = asyncio.get_running_loop().create_task(self.jobs.work(self._answer_job))
 
     async def _answer_job(self, model: str, question: str, request_id: str) -> dict[str, Any]:
+        while model in self.waiting:
+            await asyncio.sleep(1)
         asked = Asked(question, origin=Origin(request_id))
         return (await answer_question(asked, self.twins[model], self.parts)).model_dump()
 
@@ -89,6 +95,8 @@ class Service:
         """Why this server is not ready; empty when it is."""
         if self.stopping:
             return "it is stopping"
+        if self.waiting:
+            return f"prompts: {next(iter(self.waiting.values()))}"
         if self.parts.predictor is not None:
             try:
                 await self.parts.predictor.models()

@@ -34,10 +34,12 @@ from llm_twin.serving.guardrails.verdicts import AT_ONCE, Verdicts
 from llm_twin.serving.kserve_server import make_model, serve
 from llm_twin.serving.metrics import counted
 from llm_twin.serving.predictor_client import PredictorClient
+from llm_twin.serving.prompt_watch import PromptWatch
 from llm_twin.serving.retrieving import RememberingEncoder, make_retrieve, make_still_there
 from llm_twin.serving.routes import list_routes
 from llm_twin.serving.service import Service
 from llm_twin.serving.twins import ServerConfig, read_server_config
+from llm_twin.serving.watching import at_release, take_over, watch_versions
 
 logger = logging.getLogger("llm_twin.serving")
 
@@ -69,7 +71,10 @@ def main(arguments: list[str] | None = None) -> None:
     except TwinError as error:
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)
-    threading.Thread(target=watch_config, args=(service, options.config), name="config", daemon=True).start()
+    prompts = PromptWatch(config.tracking_uri)
+    take_over(service, config.twins, prompts)
+    watching = (service, options.config, config.twins, prompts)
+    threading.Thread(target=watch_versions, args=watching, name="versions", daemon=True).start()
     for name in service.twins:
         service.models[name] = make_model(name, _handler(service, name), _readiness(service))
 
@@ -88,34 +93,9 @@ def main(arguments: list[str] | None = None) -> None:
         drain_seconds=options.drain_seconds,
         on_stop=stop,
     )
+    prompts.close()
     if recorder is not None:
         recorder.close(timeout_seconds=15)
-
-
-def at_release(config: ServerConfig, predictor_host: str | None, environment: dict[str, str]) -> ServerConfig:
-    """The configuration as a cluster's release sets it: the predictor that KServe names, and the versions
-    that LLM_TWIN_RELEASE and LLM_TWIN_INDEX hold, which answers and traces carry."""
-    predictor = f"http://{predictor_host}/v1" if predictor_host else config.predictor
-    versions = {"release": environment.get("LLM_TWIN_RELEASE"), "index": environment.get("LLM_TWIN_INDEX")}
-    given = {key: value for key, value in versions.items() if value}
-    twins = [twin.model_copy(update=given) for twin in config.twins]
-    return config.model_copy(update={"predictor": predictor, "twins": twins})
-
-
-def watch_config(service: Service, path: Path, every_seconds: float = 1.0) -> None:
-    """Take over new versions of prompt, adapter, index and recipe when the configuration file changes; a file that
-    is wrong changes nothing."""
-    seen = path.stat().st_mtime_ns
-    while not service.stopping:
-        time.sleep(every_seconds)
-        try:
-            changed = path.stat().st_mtime_ns
-            if changed != seen:
-                seen = changed
-                service.swap(at_release(read_server_config(path), None, dict(os.environ)).twins)
-                logger.info("new versions from %s", path)
-        except (OSError, TwinError) as error:
-            logger.warning("the configuration stays as it was: %s", error)
 
 
 def build_parts(config: ServerConfig) -> tuple[Parts, Any]:

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from llm_twin.digests import digest_bytes
 from llm_twin.documents import Author
 from llm_twin.errors import InputError
-from llm_twin.prompts import render_prompt, render_source
+from llm_twin.prompts import prompt_version, render_prompt, render_source
 from llm_twin.recipe_serving import ServingRecipe
 from llm_twin.recipes import FeaturesRecipe
+
+PromptName = Literal["twin_system", "twin_question"]
+PROMPT_NAMES: tuple[PromptName, ...] = get_args(PromptName)
+
+_shipped_version = cache(prompt_version)  # it reads a file
+
+
+def check_template(name: str, template: str) -> None:
+    """Write a template once, as answering will. Raises InputError where it cannot be, or leaves the question out."""
+    if name == "twin_system":
+        render_source(template, author="a")
+    elif "a question?" not in render_source(template, passages=[{"title": "t", "text": "x"}], question="a question?"):
+        raise InputError(f"the prompt {name} leaves the question out", "write {{ question }} in it")
 
 
 class Twin(BaseModel):
@@ -27,22 +42,31 @@ class Twin(BaseModel):
     release: str = ""
     embedder: str = "all-MiniLM-L6-v2"
     serving: ServingRecipe = ServingRecipe()
-    prompts: dict[Literal["twin_system", "twin_question"], str] = {}  # templates that take the package's place
+    prompts: dict[PromptName, str] = {}  # templates that take the package's place
+    prompt_versions: dict[PromptName, str] = {}  # of those that come from the registry, such as twin_system/3
 
     @field_validator("prompts")
     @classmethod
     def _can_be_written(cls, prompts: dict[str, str]) -> dict[str, str]:
-        passage = {"title": "t", "text": "x"}
-        for source in prompts.values():
+        for name, template in prompts.items():
             try:
-                render_source(source, author="a", passages=[passage], question="q")
+                check_template(name, template)
             except InputError as error:
                 raise ValueError(error.message) from error
         return prompts
 
-    def write_prompt(self, name: Literal["twin_system", "twin_question"], **values: Any) -> str:
+    def write_prompt(self, name: PromptName, **values: Any) -> str:
         """The prompt of that name, from the twin's own template where it has one."""
         return render_source(self.prompts[name], **values) if name in self.prompts else render_prompt(name, **values)
+
+    @property
+    def prompts_in_use(self) -> dict[str, str]:
+        """Each prompt's version: the registry's, or a digest of the text."""
+        return {
+            name: self.prompt_versions.get(name)
+            or (digest_bytes(self.prompts[name].encode())[:12] if name in self.prompts else _shipped_version(name))
+            for name in PROMPT_NAMES
+        }
 
     @property
     def disclosure(self) -> str:
@@ -80,6 +104,12 @@ class ServerConfig(BaseModel):
     tracking_uri: str = ""  # MLflow; empty: no traces
     cache_dir: Path | None = None  # of encoders
     state_dir: Path | None = None  # feedback and jobs; None: neither is kept
+
+    @model_validator(mode="after")
+    def _has_registry(self) -> ServerConfig:
+        if not self.tracking_uri and any(twin.serving.prompt_alias for twin in self.twins):
+            raise ValueError("serving.prompt_alias needs tracking_uri: the prompt registry is MLflow's")
+        return self
 
 
 def read_twin_file(path: Path) -> TwinFile:

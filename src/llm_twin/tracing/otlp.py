@@ -59,6 +59,7 @@ class SpanSender:
             "gen_ai.request.model": trace.model,
             "llm_twin.passages": len(trace.hits),
         }
+        attributes |= {f"llm_twin.prompt.{name}": version for name, version in trace.prompts.items()}
         if trace.supported_share is not None:
             attributes["llm_twin.supported_share"] = trace.supported_share
         root = self._tracer.start_span("ask", start_time=begun, attributes=attributes)

@@ -43,6 +43,7 @@ class TraceRecord(Record):
     status: Literal["generated", "extracted", "refused", "failed"]
     supported_share: float | None = Field(default=None, ge=0, le=1)  # of the answer's sentences
     model: str = ""
+    prompts: dict[str, str] = Field(default={}, description="each prompt's version: the registry's, or a digest")
     hops: list[Hop] = []
     error: str = ""
 

@@ -1,0 +1,57 @@
+"""The process that watches MLflow's prompt registry for a server: `python -m llm_twin.serving.prompt_reader URI`.
+
+In a process of its own because MLflow takes seconds and 250 MB to import, and holds the interpreter's lock against
+requests. It reads what is wanted from its input, a JSON list of [alias, author] pairs a line, and writes a line
+`{"found": {"alias author": {prompt: [label, template]}}, "problem": "…"}` whenever that has changed. It ends when its
+input does, so it never outlives the server that started it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import sys
+
+from llm_twin.errors import TwinError
+from llm_twin.serving.prompt_registry import resolve
+
+
+def main() -> None:
+    """Look, tell what has changed, wait, until the input ends."""
+    os.nice(10)
+    out, sys.stdout = sys.stdout, sys.stderr  # nothing that a library prints may pass for an answer
+    tracking_uri, every_seconds = sys.argv[1], float(sys.argv[2])
+    waiting = selectors.DefaultSelector()
+    waiting.register(sys.stdin, selectors.EVENT_READ)
+    wanted: list[list[str]] = []
+    told = ""
+    while True:
+        if waiting.select(every_seconds):
+            line = sys.stdin.readline()
+            if not line:
+                return
+            wanted = json.loads(line)
+        line = json.dumps(look(tracking_uri, wanted))
+        if line != told:
+            told = line
+            out.write(line + "\n")
+            out.flush()
+
+
+def look(tracking_uri: str, wanted: list[list[str]]) -> dict[str, object]:
+    """What the registry holds for each pair of alias and author; after a problem, nothing."""
+    found: dict[str, dict[str, list[str]]] = {}
+    try:
+        for alias, author in wanted:
+            prompts = resolve(tracking_uri, alias, author).items()
+            found[f"{alias} {author}"] = {name: [one.label, one.template] for name, one in prompts}
+    except TwinError as error:
+        return {"found": {}, "problem": error.message.replace(tracking_uri, "MLflow")}  # it may hold a password
+    except Exception as error:  # noqa: BLE001 - the process's edge: the server reports it and we look again
+        return {"found": {}, "problem": f"the prompt registry cannot be read: {type(error).__name__}"}
+    return {"found": found, "problem": ""}
+
+
+if __name__ == "__main__":
+    main()
