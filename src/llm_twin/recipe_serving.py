@@ -74,6 +74,16 @@ class CacheRecipe(Section):
     max_answers: int = Field(default=1000, ge=0, description="of one twin")
 
 
+class HedgingRecipe(Section):
+    """A second request to the predictor where the first one is late; the other is cancelled."""
+
+    budget: float = Field(default=0.0, ge=0, le=1, description="share of requests that may be sent twice; 0: none")
+    percentile: float = Field(
+        default=0.95, ge=0.5, lt=1, description="of recent answers' times: what takes longer is sent again"
+    )
+    after_seconds: float = Field(default=0.0, ge=0, description="a fixed time instead; 0: the percentile's")
+
+
 class ServingRecipe(Section):
     """Serving: how a question becomes an answer with sources."""
 
@@ -99,3 +109,4 @@ class ServingRecipe(Section):
     max_extract_sentences: int = Field(default=3, ge=1, le=20)
     questions: list[str] = Field(default=[], description="asked at the end of a run")
     engine: EngineRecipe = EngineRecipe()
+    hedging: HedgingRecipe = HedgingRecipe()

@@ -219,7 +219,8 @@ async def generate(prepared: Prepared, parts: Parts) -> Draft | None:
     with timed(prepared, "generate", parts.clock):
         for cut in range(MAX_CUTS + 1):
             try:
-                return await parts.predictor.chat(body_for(prepared), prepared.asked.origin.request_id)
+                request_id, hedging = prepared.asked.origin.request_id, prepared.twin.serving.hedging
+                return await parts.predictor.chat(body_for(prepared), request_id, hedging)
             except PredictorError as error:
                 if error.code != "context_length_exceeded" or cut == MAX_CUTS:
                     prepared.notes.append(error.message)

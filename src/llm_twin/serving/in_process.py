@@ -28,7 +28,7 @@ class LocalPredictor:
     def __init__(self, generate: Generate) -> None:
         self.generate = generate
 
-    async def chat(self, body: dict[str, Any], request_id: str = "") -> Draft:
+    async def chat(self, body: dict[str, Any], request_id: str = "", hedging: Any = None) -> Draft:
         """One completion of a chat completion request."""
         return Draft([self.generate(body["messages"], int(body["max_tokens"]))], ["stop"])
 

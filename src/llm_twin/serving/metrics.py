@@ -1,8 +1,9 @@
 """The transformer's metrics for Prometheus; KServe serves them, with its own, at /metrics.
 
 llm_twin_requests_total{route,status}, llm_twin_request_seconds{route}, llm_twin_answers_total{status}
-(generated, extracted, refused), llm_twin_hop_seconds{hop}. Alerts, dashboards and canary analysis read
-these names.
+(generated, extracted, refused), llm_twin_hop_seconds{hop}, llm_twin_hedges_total{winner} (requests sent to the
+predictor twice, and which of the two answered: first, second, or failed: neither). Alerts, dashboards and canary
+analysis read these names.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ REQUESTS = Counter("llm_twin_requests_total", "Requests answered, by route and H
 SECONDS = Histogram("llm_twin_request_seconds", "Seconds from a request to its last byte.", ["route"], buckets=_BUCKETS)
 ANSWERS = Counter("llm_twin_answers_total", "Answers by how they came about.", ["status"])
 HOPS = Histogram("llm_twin_hop_seconds", "Seconds that each hop of an answer took.", ["hop"], buckets=_BUCKETS)
+HEDGES = Counter("llm_twin_hedges_total", "Requests sent to the predictor twice, by which one answered.", ["winner"])
 
 
 def observe_request(route: str, status: int, seconds: float) -> None:

@@ -62,7 +62,8 @@ async def stream_answer(prepared: Prepared, asked: Asked, parts: Parts) -> Async
     if not prepared.refusal and parts.predictor is not None:
         try:
             with timed(prepared, "generate", parts.clock):
-                async for chunk in parts.predictor.stream(_single(body_for(prepared)), request_id):
+                body, hedging = _single(body_for(prepared)), prepared.twin.serving.hedging
+                async for chunk in parts.predictor.stream(body, request_id, hedging):
                     end, usage = _finish(chunk) or end, chunk.get("usage") or usage
                     for piece in await gate.add(_content(chunk)):
                         text += piece[0]

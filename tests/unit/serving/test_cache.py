@@ -37,7 +37,7 @@ class Predictor:
     def __init__(self):
         self.asked, self.fails = 0, False
 
-    async def chat(self, body, request_id=""):
+    async def chat(self, body, request_id="", hedging=None):
         self.asked += 1
         if self.fails:
             raise PredictorError("gone")
