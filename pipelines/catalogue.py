@@ -18,8 +18,9 @@ from pipelines.options import BuildOptions
 
 NAMES = (
     "twin", "authors", "endpoint", "corpus", "collection", "features", "datasets", "training", "evaluation",
-    "serving", "monitoring", "sync",
+    "serving", "monitoring", "sync", "batch",
 )  # fmt: skip
+WITHOUT_RECIPE = ("batch",)  # `twin batch` starts it
 OF_ALL_AUTHORS = ("authors", "sync")  # one run for all of a sources file's authors, side by side
 RECIPES = Path(__file__).parent / "recipes"
 

@@ -23,9 +23,19 @@ SYSTEMS: dict[str, tuple[tuple[str, ...], dict[str, tuple[tuple[str, str], ...]]
         },
     ),
     "hub": ((), {"twin-hub": (("HF_TOKEN", "HF_TOKEN"),)}),
+    "serving": (("LLM_TWIN_SERVING_URL",), {"twin-serving": (("key", "LLM_TWIN_SERVING_KEY"),)}),
+    "objects": (
+        ("AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION"),
+        {
+            "twin-object-storage": (
+                ("AWS_ACCESS_KEY_ID", "AWS_ACCESS_KEY_ID"),
+                ("AWS_SECRET_ACCESS_KEY", "AWS_SECRET_ACCESS_KEY"),
+            )
+        },
+    ),
     "llm": ((), {"twin-llm": (("base-url", "LLM_TWIN_LLM_BASE_URL"), ("api-key", "LLM_TWIN_LLM_API_KEY"))}),
 }
-OPTIONAL_SECRETS = {"twin-hub", "twin-llm"}
+OPTIONAL_SECRETS = {"twin-hub", "twin-llm", "twin-serving"}
 NEEDS: dict[str, tuple[str, ...]] = {
     "collect-documents": ("warehouse",),
     "clean-documents": ("warehouse",),
@@ -42,6 +52,9 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "register-models": ("registry", "exports"),
     "ask-twin": ("index", "registry"),
     "report-drift": ("registry",),
+    "plan-batch": ("serving", "objects"),
+    "ask-shard": ("serving",),
+    "join-answers": ("objects",),
 }
 
 

@@ -111,12 +111,22 @@ class LlmSettings(BaseSettings):
 
 
 class ServingSettings(BaseSettings):
-    """The key that `twin ask` shows to a server, and the one that the transformer shows to its predictor."""
+    """The server that batch steps ask, the key that `twin ask` and they show to it, and the one that the transformer
+    shows to its predictor."""
 
     model_config = _config("LLM_TWIN_SERVING_")
 
+    url: str = ""  # of a batch's steps on a cluster
     key: SecretStr = SecretStr("")
     predictor_key: SecretStr = SecretStr("")
+
+
+class BatchSettings(BaseSettings):
+    """Where files of a batch on a cluster are put, where they are not there yet."""
+
+    model_config = _config("LLM_TWIN_BATCH_")
+
+    uri: str = ""  # s3://bucket/prefix
 
 
 class QuantizeSettings(BaseSettings):

@@ -54,7 +54,7 @@ def run(
     """
     from llm_twin.errors import InputError
     from llm_twin.recipes import SourceRecipe, load_recipe
-    from pipelines.catalogue import NAMES, OF_ALL_AUTHORS, default_pipeline, find_recipe
+    from pipelines.catalogue import NAMES, OF_ALL_AUTHORS, WITHOUT_RECIPE, default_pipeline, find_recipe
     from pipelines.launch import with_sources_file
 
     loaded = load_recipe(find_recipe(recipe))
@@ -66,8 +66,9 @@ def run(
         loaded = loaded.model_copy(update={"collection": collection})
         pipeline = pipeline or "corpus"
     name = pipeline or default_pipeline(loaded)
-    if name not in NAMES:
-        raise InputError(f"no pipeline {name!r}", f"one of: {', '.join(NAMES)}")
+    if name not in NAMES or name in WITHOUT_RECIPE:
+        known = [one for one in NAMES if one not in WITHOUT_RECIPE]
+        raise InputError(f"no pipeline {name!r} of a recipe", f"one of: {', '.join(known)}")
     recipes = [found for found in with_sources_file(loaded) if not author or found.author.id == author]
     if not recipes:
         raise InputError(f"no author {author!r} in {loaded.collection.sources_file}", "name one that the file lists")

@@ -23,7 +23,6 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command("serve")(serve)
     app.command("ask")(ask)
-    app.command("batch")(batch)
     app.command("engine")(engine)
     app.add_typer(keys, name="keys")
 
@@ -92,37 +91,6 @@ def ask(
     except (httpx.HTTPError, KeyError, ValueError) as error:
         raise ServiceError(f"the twin at {url} cannot be asked: {error}", "start it with `twin serve`") from error
     _print_answer(answer, as_json)
-
-
-def batch(
-    source: Path = typer.Argument(..., help='JSON lines: {"question": "…"}, perhaps with id and model.'),
-    target: Path = typer.Argument(..., help="Where the answers go, a line each; run again, it goes on."),
-    shard: str = typer.Option("1/1", help="Which part of the lines, such as 2/4."),
-    author: str = typer.Option("", help="Whose twin, where a line names no model."),
-    url: str = typer.Option("", help="A server to ask; default: the one that `twin serve` keeps up, or one for now."),
-    parallel: int = typer.Option(8, min=1, help="Questions under way at once."),
-) -> None:
-    """Ask a file of questions.
-
-    Example: `twin batch questions.jsonl answers.jsonl`
-    """
-    from llm_twin.errors import InputError
-    from llm_twin.serving.batch import read_questions, run_batch
-    from llm_twin.settings import ServingSettings
-
-    part, _, of = shard.partition("/")
-    if not (part.isdigit() and of.isdigit()):
-        raise InputError(f"--shard {shard!r}", "give it as 2/4")
-    next(read_questions(source), None)  # a file that cannot be read is told before a server is started
-    options: dict[str, Any] = {"shard": int(part) - 1, "shards": int(of), "model": author, "parallel": parallel}
-    key = ServingSettings().key.get_secret_value()
-    url = url or _running_url()
-    if url:
-        done = run_batch(source, target, url, api_key=key, **options)
-    else:
-        with _served([author] if author else [], "127.0.0.1", 0, 0) as served:
-            done = run_batch(source, target, served.url, **options)
-    print(f"{done.asked} asked, {done.known} known from before, {done.failed} failed: {target}")
 
 
 def engine(
@@ -253,6 +221,19 @@ def _served(authors: list[str], host: str, port: int, threads: int, with_keys: b
         ) as served,
     ):
         yield served
+
+
+@contextmanager
+def asked_server(url: str, author: str) -> Iterator[tuple[str, str]]:
+    """A server to ask and the key for it: the one given, the one that `twin serve` keeps up, or one for now."""
+    from llm_twin.settings import ServingSettings
+
+    known = url or _running_url()
+    if known:
+        yield known, ServingSettings().key.get_secret_value()
+        return
+    with _served([author] if author else [], "127.0.0.1", 0, 0) as served:
+        yield served.url, ""
 
 
 def _running_url() -> str:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from llm_twin.errors import InputError
+from llm_twin.errors import InputError, StoreError
 
 
 def connect_objects() -> Any:
@@ -24,3 +27,32 @@ def split_uri(uri: str) -> tuple[str, str]:
     if parts.scheme != "s3" or not parts.netloc:
         raise InputError(f"{uri!r} is no s3:// address", "give it as s3://bucket/prefix")
     return parts.netloc, parts.path.strip("/")
+
+
+def read_object(place: str) -> bytes:
+    """The content of a file, or of an s3:// object. Raises InputError, StoreError."""
+    if not place.startswith("s3://"):
+        try:
+            return Path(place).read_bytes()
+        except OSError as error:
+            raise InputError(f"cannot read {place}: {error.strerror}", "give a file or an s3:// address") from error
+    bucket, key = split_uri(place)
+    with _named(place):
+        return bytes(connect_objects().get_object(Bucket=bucket, Key=key)["Body"].read())
+
+
+def write_object(place: str, content: bytes) -> None:
+    """Write an s3:// object. Raises InputError, StoreError."""
+    bucket, key = split_uri(place)
+    with _named(place):
+        connect_objects().put_object(Bucket=bucket, Key=key, Body=content)
+
+
+@contextmanager
+def _named(place: str) -> Iterator[None]:
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        raise StoreError(f"{place}: {error}", "check the AWS_ variables and the address") from error

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
+from llm_twin.digests import digest_json, digest_path
 from llm_twin.errors import InputError, ServiceError
 from llm_twin.progress import report
 
 ATTEMPTS = 4
+BUSY = "the server stayed busy"
 
 
 @dataclass
@@ -29,6 +32,7 @@ class BatchReport:
     asked: int = 0
     known: int = 0  # answered by an earlier run
     failed: int = 0
+    busy: int = 0  # of these, because the server was busy: asked again they may succeed
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,65 @@ def run_batch(
     return done
 
 
+def plan_shards(count: int, shards: int, url: str, api_key: str = "", model: str = "") -> list[dict[str, Any]]:
+    """What each shard of `count` questions is called with: its number, and the versions of the twins that the server
+    holds, so that answers of other versions are not taken for theirs. Raises InputError, ServiceError."""
+    import httpx
+
+    if count < 1 or shards < 1:
+        raise InputError(f"{count} questions in {shards} shards", "give at least one of each")
+    headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
+    try:
+        response = httpx.get(f"{url.rstrip('/')}/twins", headers=headers, timeout=30)
+        response.raise_for_status()
+        versions = {twin["name"]: twin["version"] for twin in response.json()["twins"]}
+    except (httpx.HTTPError, KeyError, ValueError) as error:
+        raise ServiceError(f"the server at {url} cannot be asked: {error!r}", "set LLM_TWIN_SERVING_URL") from error
+    if model and model not in versions:
+        raise InputError(f"the server holds no twin {model!r}", f"it holds {', '.join(versions)}")
+    shards = min(shards, count)
+    return [{"shard": n, "shards": shards, "model": model, "versions": versions} for n in range(shards)]
+
+
+def run_shard(
+    source: Path, target: Path, kept: Path, part: dict[str, Any], url: str, api_key: str = "", parallel: int = 8
+) -> BatchReport:
+    """Ask one shard, as `plan_shards` made it, into `target`; what a stop leaves is under `kept` and goes on there.
+
+    Raises ServiceError if the server is gone or stayed busy.
+    """
+    name = digest_json([part, digest_path(source)])
+    working = kept / f"{name}.jsonl"
+    done = run_batch(
+        source, working, url, model=part["model"], api_key=api_key, shard=part["shard"], shards=part["shards"],
+        parallel=parallel,
+    )  # fmt: skip
+    if done.busy:
+        raise ServiceError(f"{done.busy} questions found the server busy", "run it again: it goes on from there")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.move(working, target)
+    return done
+
+
+def join_shards(source: Path, shards: Sequence[Path], target: Path) -> int:
+    """Write the shards' answers to `target` in the order of the questions; returns how many. Raises InputError where
+    a question has none."""
+    rows: dict[str, str] = {}
+    for shard in shards:
+        for row in shard.read_text(encoding="utf-8").split("\n"):
+            if row:
+                rows[str(json.loads(row)["id"])] = row
+    target.parent.mkdir(parents=True, exist_ok=True)
+    count = 0
+    with target.open("w", encoding="utf-8") as file:
+        for line in read_questions(source):
+            if line.id not in rows:
+                raise InputError(f"the question {line.id} has no answer", "run it again")
+            file.write(rows[line.id] + "\n")
+            count += 1
+    return count
+
+
 def _answered(target: Path) -> set[str]:
     """The ids that have an answer; a line cut by a stop is cut off the file, failed ones are asked again."""
     if not target.exists():
@@ -114,6 +177,7 @@ async def _ask_all(
                 file.flush()
                 done.asked += 1
                 done.failed += "error" in row
+                done.busy += row.get("error") == BUSY
                 if time.monotonic() - last > 2:
                     last = time.monotonic()
                     report(f"batch: {done.asked:,}/{len(lines):,} asked")
@@ -141,4 +205,4 @@ async def _ask(session: aiohttp.ClientSession, url: str, line: Line, model: str)
                 ) from error
             pause = 2.0**attempt
         await asyncio.sleep(min(pause, 30))
-    return {"id": line.id, "question": line.question, "error": "the server stayed busy"}
+    return {"id": line.id, "question": line.question, "error": BUSY}

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from llm_twin.digests import digest_json
 from llm_twin.serving import more_routes
 from llm_twin.serving.asking import answer_all
 from llm_twin.serving.chat_models import ChatRequest, CompletionRequest, parse_body, validate
@@ -159,6 +160,7 @@ async def list_twins(service: Service, call: Call) -> None:
             "variants": list(twin.variants),
             "disclosure": twin.disclosure,
             "release": twin.release,
+            "version": digest_json(twin.model_dump(mode="json")),  # of all that its answers depend on
         }
         for twin in service.visible(call)
     ]

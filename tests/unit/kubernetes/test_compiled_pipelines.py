@@ -22,7 +22,8 @@ ROOT = Path(__file__).parents[3]
 SETTINGS = {
     "WarehouseSettings": "warehouse", "IndexSettings": "index", "RegistrySettings": "registry",
     "resolve_exports": "exports", "with_champion": "exports",  # the one writes there, the other reads
-    "HubSettings": "hub", "LlmSettings": "llm",
+    "HubSettings": "hub", "LlmSettings": "llm", "ServingSettings": "serving", "read_object": "objects",
+    "write_object": "objects",
 }  # fmt: skip
 POOL = NodePool(
     accelerators=2, cpu="6", memory="40Gi", node_selector={"llm-twin/pool": "gpu"}, toleration_key="nvidia.com/gpu",

@@ -15,7 +15,7 @@ EXPECTED = {
     "predictor": {"object-storage"},
     "mlflow": {"postgres", "object-storage"},
     "mongodb": {"mongodb"},
-    "pipeline step": {"mongodb", "qdrant", "mlflow", "object-storage"},
+    "pipeline step": {"mongodb", "qdrant", "mlflow", "object-storage", "transformer"},
     "sample-author": {"mongodb", "qdrant", "mlflow"},
     "backup-mongodb": {"mongodb", "object-storage"},
     "backup-postgres": {"postgres", "object-storage"},
