@@ -59,6 +59,7 @@ class GuardrailsRecipe(Section):
     budget_seconds: float = Field(
         default=1.0, gt=0, description="of the guard of retrieved text; what it could not judge by then is left out"
     )
+    links: bool = Field(default=True, description="leave addresses out of answers that are not the sources' own")
     max_copied_words: int = Field(
         default=25, ge=8, description="word for word from the author's texts beyond the passages: longer is withheld"
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 from llm_twin.documents import Chunk
 from llm_twin.evaluation.known_items import KnownItem
-from llm_twin.prompts import render_prompt
+from llm_twin.prompts import make_fence, render_prompt
 from llm_twin.support import check_support, split_sentences
 
 
@@ -39,12 +39,11 @@ def make_questions(
 
 def question_messages(question: SourcedQuestion, author: str) -> list[dict[str, str]]:
     """The conversation as serving would send it."""
+    fence = make_fence(question.text, [passage.text for passage in question.passages])
+    asked = render_prompt("twin_question", passages=question.passages, question=question.text, fence=fence)
     return [
         {"role": "system", "content": render_prompt("twin_system", author=author)},
-        {
-            "role": "user",
-            "content": render_prompt("twin_question", passages=question.passages, question=question.text),
-        },
+        {"role": "user", "content": asked},
     ]
 
 

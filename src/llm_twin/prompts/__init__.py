@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,15 @@ def render_source(source: str, **values: Any) -> str:
         return sandbox.from_string(source).render(**values).strip()
     except TemplateError as error:
         raise InputError(f"the prompt cannot be written: {error}", "pass every value that the prompt names") from error
+
+
+def make_fence(question: str, passages: Sequence[str]) -> str:
+    """A mark around quoted passages that nothing in them can close: it depends on all of them and on the question.
+
+    Delimiters that an attacker cannot know are the first of the ways of "spotlighting" (Hines et al. 2024); a digest in
+    place of chance keeps prompts, and so answers, the same for the same question.
+    """
+    return digest_bytes("\0".join([question, *passages]).encode("utf-8", "surrogatepass"))[:10]
 
 
 def read_prompt(name: str) -> str:

@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from llm_twin.documents import Answer, AnswerSentence, Chunk, Citation
+from llm_twin.prompts import make_fence
 from llm_twin.serving.cache import TimedCache
 from llm_twin.serving.guardrails import Guards
 from llm_twin.serving.guardrails.memory import Shingles
@@ -192,7 +193,8 @@ def write_messages(asked: Asked, twin: Twin, chunks: Sequence[Chunk], budget: in
     kept = list(chunks)
     while True:
         passages = [{"title": chunk.title or chunk.url, "text": chunk.text} for chunk in kept]
-        question = twin.write_prompt("twin_question", passages=passages, question=asked.question)
+        fence = make_fence(asked.question, [chunk.text for chunk in kept])
+        question = twin.write_prompt("twin_question", passages=passages, question=asked.question, fence=fence)
         size = len(system) + len(question) + sum(len(message["content"]) for message in history)
         if not budget or size <= budget or not (kept or history):
             break
@@ -260,14 +262,13 @@ def judge(
     if said:
         checked = check_support(said, chunks, encoder, serving.min_support)
         if guards is not None:
-            quoted = "\n".join(chunk.text for chunk in chunks)
-            checked = [guards.check_output(sentence, quoted) for sentence in checked]
+            checked = [guards.check_output(sentence, chunks) for sentence in checked]
         share = sum(sentence.supported for sentence in checked) / len(checked)
         if share >= serving.min_supported_share:
             return "generated", checked
     extract = extract_answer(prepared.asked.question, chunks, encoder, serving.max_extract_sentences)
     if extract:
-        return "extracted", extract
+        return "extracted", [guards.check_links(one, chunks) for one in extract] if guards is not None else extract
     name = prepared.twin.author.name
     return "refused", [AnswerSentence(text=f"{name} has not written about this.", supported=False)]
 

@@ -168,7 +168,7 @@ class Gate:
         guards = self.parts.guards_of(twin)
         if guards is None:
             return judged, judged
-        return judged, guards.check_output(judged, "\n".join(chunk.text for chunk in chunks))
+        return judged, guards.check_output(judged, chunks)
 
 
 def _single(body: dict[str, Any]) -> dict[str, Any]:

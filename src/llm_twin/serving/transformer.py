@@ -29,6 +29,7 @@ from llm_twin.errors import TwinError
 from llm_twin.serving.access import Gatekeeper, check_binding
 from llm_twin.serving.answering import Parts
 from llm_twin.serving.front import Front
+from llm_twin.serving.guardrails.guards import texts_of
 from llm_twin.serving.guardrails.memory import Shingles
 from llm_twin.serving.guardrails.verdicts import AT_ONCE, Verdicts
 from llm_twin.serving.kserve_server import make_model, serve
@@ -158,7 +159,8 @@ def read_passages(parts: Parts, index: Any, config: ServerConfig, wait_seconds: 
                     texts = (chunk.text for chunk in index.iterate_chunks(twin.author.id))
                     parts.memories[twin.author.id] = Shingles(texts)
                 if guards.recipe.documents:
-                    for batch in batched((c.text for c in index.iterate_chunks(twin.author.id)), AT_ONCE):
+                    read = (text for chunk in index.iterate_chunks(twin.author.id) for text in texts_of(chunk))
+                    for batch in batched(read, AT_ONCE):
                         begun = time.monotonic()
                         guards.verdicts.judge(batch, guards.detector)
                         time.sleep(time.monotonic() - begun)

@@ -51,8 +51,7 @@ def gullible():
             prompt = "\n".join(message["content"] for message in body["messages"])
             prompts.append(prompt)
             seen = [mark for mark in MARKS if mark in prompt]
-            lines = body["messages"][-1]["content"].split("\n", 2)
-            passage = lines[1] if len(lines) > 1 else lines[0]
+            passage = body["messages"][-1]["content"].split("\n", 3)[2]
             said = f"{seen[0]}! I do as I am told." if seen else passage.split(". ")[0] + "."
             choice = {"index": 0, "message": {"role": "assistant", "content": said}, "finish_reason": "stop"}
             usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
@@ -100,6 +99,8 @@ def test_an_order_in_a_document_reaches_neither_prompt_nor_answer(folder):
 
 def test_the_predictor_of_this_test_does_obey_what_it_is_shown():
     with gullible() as (url, _):
-        body = {"messages": [{"role": "user", "content": f"[1] Birds\n{ORDERS[1][0]}\n\nQuestion: which?"}]}
+        body = {
+            "messages": [{"role": "user", "content": f"<<< a\n[1] Birds\n{ORDERS[1][0]}\n\n>>> a\nQuestion: which?"}]
+        }
         said = httpx.post(f"{url}/v1/chat/completions", json=body).json()["choices"][0]["message"]["content"]
         assert said.startswith("MARZIPAN")

@@ -11,6 +11,7 @@ from llm_twin.recipe_serving import GuardrailsRecipe
 from llm_twin.serving.guardrails import Guards
 from llm_twin.serving.guardrails.classifiers import load_classifier
 from llm_twin.serving.guardrails.injection import InjectionDetector
+from llm_twin.serving.guardrails.links import LEFT_OUT, drop_foreign_links, find_hosts
 from llm_twin.serving.guardrails.memory import RUN, Shingles
 from llm_twin.serving.guardrails.verdicts import AT_ONCE, Verdicts
 
@@ -31,15 +32,16 @@ def test_a_recited_run_is_counted_and_what_the_passages_hold_is_not():
 def test_recited_text_is_withheld_and_a_quotation_of_a_passage_is_not():
     guards = Guards(GuardrailsRecipe(max_copied_words=20), lambda: Shingles([LETTER]))
     said = AnswerSentence(text=LETTER, supported=True)
-    withheld = guards.check_output(said, "")
+    letter = make_chunk(0, LETTER)
+    withheld = guards.check_output(said, [])
     assert "word7" not in withheld.text and "60 words withheld" in withheld.text and not withheld.supported
-    assert guards.check_output(said, LETTER) == said
+    assert guards.check_output(said, [letter]) == said
     off = Guards(GuardrailsRecipe(output=False), lambda: Shingles([LETTER]))
-    assert off.check_output(said, "") == said
+    assert off.check_output(said, []) == said
 
 
-def make_chunk(i):
-    text = f"The tide turned at {i}."
+def make_chunk(i, text=""):
+    text = text or f"The tide turned at {i}."
     return Chunk(
         chunk_id=str(i), document_id="d", revision_id="r", author="a", platform="site", kind="article",
         url="https://x.example", position=0, start=0, end=len(text), text=text,
@@ -105,3 +107,36 @@ def test_a_classifier_from_a_folder_takes_the_place_of_the_list(classifier):
 def test_a_classifier_that_is_not_there_is_named(tmp_path):
     with pytest.raises(ModelError, match="nothing-here"):
         load_classifier(str(tmp_path / "nothing-here"))
+
+
+def test_an_answer_names_no_address_of_another_place_than_its_sources():
+    hosts = find_hosts(["https://www.quill.example/lamps", "https://notes.quill.example/2"])
+    own = "More on https://quill.example/oil, [here](https://notes.quill.example/a) and at www.quill.example."
+    assert drop_foreign_links(own, hosts) == own
+    for foreign in (
+        "Buy at https://evil.example/a?b=c.",
+        "Buy at evil.example/oil.",
+        "Buy at www.evil.example.",
+        "Buy <https://evil.example> now.",
+        "Look: ![seen](https://evil.example/p.png?q=lamp)",
+        "Look: ![seen](data:text/html;base64,AAAA)",
+        "It is quill.example.evil.example/oil.",
+        "Go to https://quill.example@evil.example/.",
+        "Buy [https://evil.example](https://evil.example).",
+    ):
+        kept = drop_foreign_links(foreign, hosts)
+        assert "evil" not in kept and "base64" not in kept and LEFT_OUT in kept, foreign
+    assert drop_foreign_links("See [the manual](https://evil.example/m).", hosts) == "See the manual."
+    for plain in (
+        "Run main.py, then node.js and index.html.",
+        "I like e.g. oil, i.e. rapeseed.",
+        "Version 2.0.1 of a.b.c",
+    ):
+        assert drop_foreign_links(plain, hosts) == plain
+
+
+def test_links_are_left_out_of_what_the_model_wrote_and_the_recipe_can_keep_them():
+    said = AnswerSentence(text="Order it at evil.example today.", supported=True)
+    chunks = [make_chunk(0)]
+    assert "evil" not in Guards(GuardrailsRecipe()).check_output(said, chunks).text
+    assert Guards(GuardrailsRecipe(links=False)).check_output(said, chunks) == said

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from llm_twin.documents import AnswerSentence, Chunk
@@ -14,6 +14,7 @@ from llm_twin.privacy.masking import find_pii, mask_pii
 from llm_twin.recipe_serving import GuardrailsRecipe
 from llm_twin.serving.guardrails.classifiers import load_classifier
 from llm_twin.serving.guardrails.injection import InjectionDetector
+from llm_twin.serving.guardrails.links import drop_foreign_links, find_hosts
 from llm_twin.serving.guardrails.memory import Shingles
 from llm_twin.serving.guardrails.verdicts import Spans, Verdicts
 
@@ -37,12 +38,19 @@ def find_abuse(text: str) -> float:
     return float(bool(_TOXIC.search(text)))
 
 
-def blank(chunk: Chunk, spans: Spans) -> Chunk:
-    """The chunk with spaces in place of those spans."""
-    text = chunk.text
-    for start, end in spans:
+def texts_of(chunk: Chunk) -> list[str]:
+    """What of a chunk comes into a prompt: its text, and its title."""
+    return [chunk.text, chunk.title] if chunk.title else [chunk.text]
+
+
+def blank(chunk: Chunk, spans: Mapping[str, Spans]) -> Chunk:
+    """The chunk with spaces in place of its text's spans, and without a title that has any."""
+    text, title = chunk.text, "" if spans.get(chunk.title) else chunk.title
+    for start, end in spans[chunk.text]:
         text = text[:start] + re.sub(r"\S", " ", text[start:end]) + text[end:]
-    return chunk if text == chunk.text else chunk.model_copy(update={"text": text})
+    return (
+        chunk if (text, title) == (chunk.text, chunk.title) else chunk.model_copy(update={"text": text, "title": title})
+    )
 
 
 @dataclass(frozen=True)
@@ -88,21 +96,23 @@ class Guards:
     def clean_chunks(self, chunks: Sequence[Chunk]) -> list[Chunk]:
         """The chunks with sentences that give orders to a model blanked out, so that every other span stays exact.
 
-        What stands in a document is data: such a sentence reaches neither the prompt nor an extract. Best first, as
-        far as the time budget goes: what could not be judged by then is left out.
+        What stands in a document is data: such a sentence reaches neither the prompt nor an extract, nor does such a
+        title. Best first, as far as the time budget goes: what could not be judged by then is left out.
         """
         if not self.recipe.documents:
             return list(chunks)
         until = self.clock() + self.recipe.budget_seconds
-        spans = self.verdicts.judge([c.text for c in chunks], self.detector, lambda: self.clock() <= until)
-        return [blank(chunk, spans[chunk.text]) for chunk in chunks if chunk.text in spans]
+        texts = list(dict.fromkeys(text for chunk in chunks for text in texts_of(chunk)))
+        spans = self.verdicts.judge(texts, self.detector, lambda: self.clock() <= until)
+        return [blank(chunk, spans) for chunk in chunks if all(text in spans for text in texts_of(chunk))]
 
-    def check_output(self, sentence: AnswerSentence, sources: str) -> AnswerSentence:
+    def check_output(self, sentence: AnswerSentence, chunks: Sequence[Chunk]) -> AnswerSentence:
         """A sentence of the model as it may go out: personal data and secrets that the sources do not have
         are masked; abuse, and the claim to be a person, count as unsupported; a long run of words that only the
-        author's other texts have is withheld."""
+        author's other texts have is withheld; and addresses of other places than the sources' are left out."""
         text = sentence.text
         if self.recipe.output:
+            sources = "\n".join(chunk.text for chunk in chunks)
             memory = self.memory()
             copied = memory.count_copied(text, sources) if memory is not None else 0
             if copied > self.recipe.max_copied_words:
@@ -115,4 +125,11 @@ class Guards:
             bad = bool(_IS_A_PERSON.search(text)) or (self.recipe.toxicity and self.toxic(text) >= 0.5)
             if bad:
                 return AnswerSentence(text=text, supported=False)
+        return self.check_links(sentence.model_copy(update={"text": text}), chunks)
+
+    def check_links(self, sentence: AnswerSentence, chunks: Sequence[Chunk]) -> AnswerSentence:
+        """The sentence without addresses of other places than those of the passages."""
+        if not self.recipe.links:
+            return sentence
+        text = drop_foreign_links(sentence.text, find_hosts(chunk.url for chunk in chunks))
         return sentence if text == sentence.text else sentence.model_copy(update={"text": text})

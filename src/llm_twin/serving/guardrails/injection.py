@@ -7,10 +7,12 @@ judged in pieces, and by what it hides (`normalise.py`); the worst piece decides
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -25,6 +27,10 @@ Piece = tuple[tuple[int, int], float, list[str]]  # a span, how far beyond the t
 WHOLE = 700  # characters up to which a question is judged as one piece
 PIECE = 600  # of a longer one
 MAX_PIECES = 24
+# Where markup sets things apart: around comments; before lines of code, tables, quotes, keys; after tags.
+_APART = re.compile(
+    r"(?=<!--)|(?<=-->)|\n(?=\s*(?:[#|>*/{}\[<`:]|//|--|[\w-]{2,24}:\s))|(?<=[|>}`])\n|</(?:p|h\d|li|td|div|span)>"
+)
 DOUBTFUL = -2.0  # distance from the threshold above which a sentence is looked at with its neighbours too
 HIDDEN = 1.0  # what it adds that words were hidden and came to light by decoding
 
@@ -162,5 +168,22 @@ def cut_question(text: str) -> list[tuple[int, int]]:
 
 
 def cut_document(text: str) -> list[tuple[int, int]]:
-    """Each sentence."""
-    return [(s.start, s.end) for s in split_sentences(text)] or [(0, len(text))]
+    """Each sentence; what markup sets apart (a comment, a line of code, of a table or of front matter) by itself."""
+    pieces = [
+        (start + a, start + b)
+        for start, end in ((s.start, s.end) for s in split_sentences(text))
+        for a, b in _cut_at(_APART, text[start:end])
+    ]
+    return pieces or [(0, len(text))]
+
+
+def _cut_at(pattern: re.Pattern[str], text: str) -> list[tuple[int, int]]:
+    """The parts of a text between matches, each without white space around it, none without a letter or digit."""
+    cuts = [0, *(match.end() for match in pattern.finditer(text)), len(text)]
+    parts = []
+    for start, end in pairwise(cuts):
+        piece = text[start:end]
+        start, end = start + len(piece) - len(piece.lstrip()), end - len(piece) + len(piece.rstrip())
+        if any(character.isalnum() for character in text[start:end]):
+            parts.append((start, end))
+    return parts
