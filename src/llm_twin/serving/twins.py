@@ -23,9 +23,10 @@ _shipped_version = cache(prompt_version)  # it reads a file
 
 def check_template(name: str, template: str) -> None:
     """Write a template once, as answering will. Raises InputError where it cannot be, or leaves the question out."""
+    passage = {"title": "t", "text": "x"}
     if name == "twin_system":
         render_source(template, author="a")
-    elif "a question?" not in render_source(template, passages=[{"title": "t", "text": "x"}], question="a question?"):
+    elif "a question?" not in render_source(template, passages=[passage], question="a question?", fence="f"):
         raise InputError(f"the prompt {name} leaves the question out", "write {{ question }} in it")
 
 
