@@ -40,7 +40,7 @@ class Message(Body):
     content: Annotated[str, BeforeValidator(_join_parts), Field(max_length=MAX_CHARACTERS)] = ""
 
 
-def _as_list(stop: Any) -> Any:
+def as_list(stop: Any) -> Any:
     return [stop] if isinstance(stop, str) else ([] if stop is None else stop)
 
 
@@ -60,9 +60,11 @@ class Sampling(Body):
     top_p: float | None = Field(default=None, gt=0, le=1, allow_inf_nan=False)
     top_k: int | None = Field(default=None, ge=-1, le=100_000)
     repetition_penalty: float | None = Field(default=None, gt=0, le=10, allow_inf_nan=False)
+    presence_penalty: float | None = Field(default=None, ge=-2, le=2, allow_inf_nan=False)
+    frequency_penalty: float | None = Field(default=None, ge=-2, le=2, allow_inf_nan=False)
     seed: int | None = Field(default=None, ge=-(2**63), le=2**63 - 1)
     n: int = Field(default=1, ge=1, le=8)
-    stop: Annotated[list[str], BeforeValidator(_as_list), Field(max_length=8)] = []
+    stop: Annotated[list[str], BeforeValidator(as_list), Field(max_length=8)] = []
     stream: bool = False
     stream_options: StreamOptions | None = None
     user: str | None = Field(default=None, max_length=200)
@@ -90,10 +92,16 @@ class CompletionRequest(Sampling):
 
     prompt: Annotated[
         list[Annotated[str, Field(min_length=1, max_length=MAX_CHARACTERS)]],
-        BeforeValidator(_as_list),
+        BeforeValidator(as_list),
         Field(min_length=1, max_length=16),
     ]
     echo: bool = False
+
+
+def check_single(request: Sampling) -> None:
+    """Refuse a stream of several answers: each is checked as a whole. Raises HttpError 400."""
+    if request.stream and request.n > 1:
+        raise HttpError(400, "n: only one answer can be streamed", code="invalid_value", field="n")
 
 
 BodyType = TypeVar("BodyType", bound=BaseModel)

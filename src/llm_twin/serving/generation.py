@@ -32,6 +32,8 @@ class SamplingChoice:
     top_p: float = 1.0
     top_k: int = 0
     repetition_penalty: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
     seed: int | None = None
     stop: tuple[str, ...] = ()
 
@@ -259,6 +261,9 @@ def pick_token(logits: Any, row: Row) -> int:
         logits[seen] = torch.where(
             scores > 0, scores / sampling.repetition_penalty, scores * sampling.repetition_penalty
         )
+    if row.written and (sampling.presence_penalty or sampling.frequency_penalty):
+        written, counts = torch.tensor(row.written, device=logits.device).unique(return_counts=True)
+        logits[written] -= sampling.presence_penalty + sampling.frequency_penalty * counts
     if sampling.temperature < 1e-5:
         return int(logits.argmax())
     logits = logits / sampling.temperature

@@ -13,7 +13,7 @@ import numpy as np
 from llm_twin.documents import Answer
 from llm_twin.serving.answering import Asked, list_sources
 from llm_twin.serving.asking import Answered, answer_all, answer_question
-from llm_twin.serving.chat_models import CompletionRequest, parse_body
+from llm_twin.serving.chat_models import CompletionRequest, check_single, parse_body
 from llm_twin.serving.http import Call, HttpError
 from llm_twin.serving.protocols import (
     EmbeddingsRequest,
@@ -39,6 +39,7 @@ async def complete(service: Service, call: Call) -> None:
     asked = [Asked(prompt, sampling=sampling, origin=origin_of(call)) for prompt in request.prompt]
     head = {"id": new_id("cmpl"), "created": int(time.time()), "model": request.model or twin.name}
     if request.stream:
+        check_single(request)
         if len(asked) > 1:
             raise HttpError(400, "prompt: only one can be streamed", field="prompt")
         await _stream_completion(service, call, asked[0], twin, {**head, "object": "text_completion"})

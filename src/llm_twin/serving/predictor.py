@@ -169,6 +169,8 @@ class Predictor:
             top_p=request.top_p or 1.0,
             top_k=max(0, request.top_k or 0),
             repetition_penalty=request.repetition_penalty or 1.0,
+            presence_penalty=request.presence_penalty or 0.0,
+            frequency_penalty=request.frequency_penalty or 0.0,
             seed=request.seed,
             stop=tuple(request.stop),
         )

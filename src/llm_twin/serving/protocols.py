@@ -10,11 +10,13 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from llm_twin.documents import Answer
 from llm_twin.serving.answering import Asked, Origin
-from llm_twin.serving.chat_models import MAX_CHARACTERS, Body, ChatRequest, Sampling, validate
+from llm_twin.serving.chat_models import MAX_CHARACTERS, Body, ChatRequest, Sampling, as_list, validate
 from llm_twin.serving.http import HttpError
 from llm_twin.serving.twins import Twin
 
-SAMPLED = ("temperature", "top_p", "top_k", "repetition_penalty", "seed")
+SAMPLED = (
+    "temperature", "top_p", "top_k", "repetition_penalty", "presence_penalty", "frequency_penalty", "seed",
+)  # fmt: skip
 QUESTION_INPUTS = ("question", "text_input", "prompt", "input-0")
 
 
@@ -35,12 +37,17 @@ class TwinOptions(Body):
 
 
 class AskInstance(Body):
-    """One instance of KServe v1: `{"question": …}`."""
+    """One instance of KServe v1: `{"question": …}`; KServe v2 and generate give the rest as parameters."""
 
     question: str = Field(min_length=1, max_length=MAX_CHARACTERS)
     top_k: int | None = Field(default=None, ge=1, le=50)
     max_tokens: int | None = Field(default=None, ge=1, le=100_000)
     temperature: float | None = Field(default=None, ge=0, le=2, allow_inf_nan=False)
+    top_p: float | None = Field(default=None, gt=0, le=1, allow_inf_nan=False)
+    repetition_penalty: float | None = Field(default=None, gt=0, le=10, allow_inf_nan=False)
+    presence_penalty: float | None = Field(default=None, ge=-2, le=2, allow_inf_nan=False)
+    frequency_penalty: float | None = Field(default=None, ge=-2, le=2, allow_inf_nan=False)
+    stop: Annotated[list[str], BeforeValidator(as_list), Field(max_length=8)] = []
     seed: int | None = Field(default=None, ge=-(2**63), le=2**63 - 1)
     variant: str = Field(default="", max_length=100)
 
@@ -133,9 +140,11 @@ def asked_from_instance(instance: AskInstance | str, origin: Origin, field: str 
     """One v1 instance, or one string of a v2 tensor."""
     if isinstance(instance, str):
         instance = validate({"question": instance}, AskInstance)
-    sampling = {
-        name: value for name in ("max_tokens", "temperature", "seed") if (value := getattr(instance, name)) is not None
-    }
+    names = ("max_tokens", *SAMPLED)  # top_k is how many passages, here as in the other protocols
+    sampling = {name: getattr(instance, name) for name in names if name != "top_k"}
+    sampling = {name: value for name, value in sampling.items() if value is not None}
+    if instance.stop:
+        sampling["stop"] = instance.stop
     return Asked(instance.question, (), instance.variant, instance.top_k, sampling, origin)
 
 

@@ -11,7 +11,7 @@ import orjson
 from llm_twin.digests import digest_json
 from llm_twin.serving import more_routes
 from llm_twin.serving.asking import answer_all
-from llm_twin.serving.chat_models import ChatRequest, CompletionRequest, parse_body, validate
+from llm_twin.serving.chat_models import ChatRequest, CompletionRequest, check_single, parse_body, validate
 from llm_twin.serving.feedback import Feedback, keep_feedback
 from llm_twin.serving.front import Route
 from llm_twin.serving.http import Call, HttpError, parse_json
@@ -98,6 +98,7 @@ async def chat(service: Service, call: Call) -> None:
     twin = service.find(request.model, call)
     asked = asked_from_chat(request, options, origin_of(call))
     if request.stream:
+        check_single(request)
         await stream_chat(call, request, asked, twin, service.parts)
         return
     done = await answer_all(asked, twin, service.parts)
