@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from llm_twin.recipe_parts import Section
 
@@ -45,6 +45,28 @@ class EngineRecipe(Section):
         default="", description="how the weights are stored; empty: as the model's own configuration says"
     )
     kv_cache: Literal["", "fp8"] = Field(default="", description="number format of keys and values; empty: the model's")
+    max_tokens: int = Field(
+        default=0, ge=0, le=1_000_000, description="of prompt and answer together; 0: as the manifest says (4096)"
+    )
+    speculative_tokens: int = Field(
+        default=0, ge=0, le=32, description="guessed ahead and checked at once (speculative decoding); 0: none"
+    )
+    draft_model: str = Field(
+        default="", description="a small model that guesses (vLLM: a folder or hub id); empty: pieces of the prompt"
+    )
+    prefix_caching: bool | None = Field(
+        default=None, description="keep what was computed of prompts that begin alike; null: as the engine chooses"
+    )
+    max_lora_rank: int = Field(
+        default=0, ge=0, le=512, description="highest rank among the adapters (vLLM; its own default is 16)"
+    )
+    max_loras: int = Field(default=0, ge=0, le=1000, description="adapters in one batch (vLLM; its own default is 1)")
+
+    @model_validator(mode="after")
+    def _guesses_something(self) -> EngineRecipe:
+        if self.draft_model and not self.speculative_tokens:
+            raise ValueError("draft_model needs speculative_tokens: how many tokens it guesses ahead")
+        return self
 
 
 class GuardrailsRecipe(Section):

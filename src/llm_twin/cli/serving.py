@@ -102,12 +102,15 @@ def engine(
 
     Example: `twin engine recipe.yaml --engine vllm --out kustomize/overlays/prod/engine.yaml`
     """
+    import shlex
+
     from llm_twin.recipes import load_recipe
-    from llm_twin.serving.engine import engine_arguments, render_engine_patch
+    from llm_twin.serving.engine import engine_arguments, engine_environment, render_engine_patch
 
     settings = load_recipe(recipe).serving.engine
-    arguments = engine_arguments(settings, name)
-    print(" ".join(arguments) or "nothing beside what the manifest says")
+    shown = [f"{key}={value}" for key, value in engine_environment(settings, name).items()]
+    shown += [shlex.quote(argument) for argument in engine_arguments(settings, name)]
+    print(" ".join(shown) or "nothing beside what the manifest says")
     if out:
         out.write_text(render_engine_patch(settings, name), encoding="utf-8")
         print(f"patch: {out} (for the ServingRuntime twin-{name}, under `patches` of an overlay)")
