@@ -88,7 +88,7 @@ class FeaturesRecipe(Section):
     )
     embedder: str = Field(default="all-MiniLM-L6-v2", description="a name, folder, hub id or endpoint")
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    batch_size: int = Field(default=32, ge=1)
+    batch_size: int = Field(default=16, ge=1)
 
 
 class LlmRecipe(Section):

@@ -12,8 +12,10 @@ from llm_twin.embedding import workers
 from llm_twin.embedding.cache import EmbeddingCache
 from llm_twin.errors import ModelError
 
-# texts → float32 array of one row a text; rows need not be of unit length; called from several threads at once
-Embed = Callable[[list[str]], np.ndarray]
+# texts → what `embed` takes of each, such as its tokens; its length says how much work a text is
+Prepare = Callable[[list[str]], list[Any]]
+# prepared texts → float32 array of one row a text; rows need not be of unit length; called from several threads at once
+Embed = Callable[[list[Any]], np.ndarray]
 
 
 @dataclass
@@ -31,11 +33,12 @@ class Encoder:
     tokenizer: Any  # tokenizers.Tokenizer without truncation or padding
     embed: Embed
     precision: str = "fp32"
-    batch_size: int = 32
+    batch_size: int = 16
     query_prompt: str = ""
     passage_prompt: str = ""
     cache: EmbeddingCache | None = None
     counts: dict[str, int] = field(default_factory=lambda: {"embedded": 0, "cached": 0})
+    prepare: Prepare = list
 
     def encode(self, texts: Sequence[str], owners: Sequence[str] | None = None) -> np.ndarray:
         """Vectors of passages, n × dimension. `owners` are the documents they come from, so `forget` finds them."""
@@ -66,9 +69,10 @@ class Encoder:
     def _embed_sorted(self, texts: list[str]) -> np.ndarray:
         """Embed in batches of similar length, so that little is padding; the order of `texts` is kept."""
         vectors = np.zeros((len(texts), self.dimension), np.float32)
-        order = sorted(range(len(texts)), key=lambda row: -len(texts[row]))
+        prepared = self.prepare(texts)
+        order = sorted(range(len(texts)), key=lambda row: -len(prepared[row]))
         batches = [order[start : start + self.batch_size] for start in range(0, len(order), self.batch_size)]
-        waiting = [workers.submit(self.embed, [texts[row] for row in rows]) for rows in batches]
+        waiting = [workers.submit(self.embed, [prepared[row] for row in rows]) for rows in batches]
         for rows, answer in zip(batches, waiting, strict=True):
             vectors[rows] = answer.result()
         self.counts["embedded"] += len(texts)

@@ -21,7 +21,7 @@ def load_encoder(
     name: str,
     cache_dir: Path | None = None,
     precision: str = "auto",
-    batch_size: int = 32,
+    batch_size: int = 16,
     api_key: str = "",
 ) -> Encoder:
     """The encoder of that name; `cache_dir` holds the cache of vectors (none: no cache).

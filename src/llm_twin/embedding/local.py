@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from llm_twin.embedding.cache import EmbeddingCache
-from llm_twin.embedding.encoder import Embed, Encoder
+from llm_twin.embedding.encoder import Embed, Encoder, Prepare
 from llm_twin.embedding.fused import fuse
 from llm_twin.embedding.precision import choose_precision
 from llm_twin.errors import ModelError
@@ -38,8 +38,10 @@ def load_local(
         if set(modules) <= SIMPLE and pooling:
             chosen = choose_precision(precision)
             longest = int(read_json(folder / "sentence_bert_config.json").get("max_seq_length") or 512)
-            embed, dimension = _load_transformer(folder, longest, pooling, chosen)
-            return Encoder(**shared, dimension=dimension, max_tokens=longest, embed=embed, precision=chosen)
+            prepare, embed, dimension = _load_transformer(folder, longest, pooling, chosen)
+            return Encoder(
+                **shared, dimension=dimension, max_tokens=longest, embed=embed, precision=chosen, prepare=prepare
+            )
         return _load_sentence_transformer(folder, shared)
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
         reason = " ".join(str(error).split())[:300]
@@ -58,7 +60,7 @@ def _pooling(folder: Path) -> str:
     return known.get(next(iter(modes)), "") if len(modes) == 1 else ""
 
 
-def _load_transformer(folder: Path, longest: int, pooling: str, precision: str) -> tuple[Embed, int]:
+def _load_transformer(folder: Path, longest: int, pooling: str, precision: str) -> tuple[Prepare, Embed, int]:
     """The model through transformers: it imports in a fifth of sentence-transformers' time."""
     import torch
     from tokenizers import Tokenizer
@@ -80,28 +82,35 @@ def _load_transformer(folder: Path, longest: int, pooling: str, precision: str) 
     pad = int(model.config.pad_token_id or 0)
     fused = fuse(model) if precision == "bf16" and device == "cpu" else None
 
-    def embed(texts: list[str]) -> np.ndarray:
-        rows = [encoding.ids for encoding in tokenizer.encode_batch(texts)]
+    def prepare(texts: list[str]) -> list[Any]:
+        return [encoding.ids for encoding in tokenizer.encode_batch_fast(texts)]
+
+    def embed(rows: list[Any]) -> np.ndarray:
+        with torch.inference_mode():
+            if fused is not None:
+                parts = fused(rows).float().split([len(row) for row in rows])
+                pooled = torch.stack([part[0] if pooling == "cls" else part.mean(0) for part in parts])
+                if bool(pooled.isfinite().all()):
+                    return pooled.numpy()
+            return run_modules(rows)
+
+    def run_modules(rows: list[Any]) -> np.ndarray:
         width = max(len(row) for row in rows)
         ids = np.full((len(rows), width), pad, np.int64)
         mask = np.zeros((len(rows), width), np.int64)
         for at, row in enumerate(rows):
             ids[at, : len(row)] = row
             mask[at, : len(row)] = 1
-        with torch.inference_mode():
-            tokens, attention = torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device)
-            if fused is not None:
-                hidden = fused(tokens, attention)
-            else:
-                hidden = model(input_ids=tokens, attention_mask=attention).last_hidden_state
-            if pooling == "cls":
-                pooled = hidden[:, 0].float()
-            else:
-                weights = attention.unsqueeze(-1).float()
-                pooled = (hidden.float() * weights).sum(1) / weights.sum(1)
-            return pooled.cpu().numpy()
+        tokens, attention = torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device)
+        hidden = model(input_ids=tokens, attention_mask=attention).last_hidden_state
+        if pooling == "cls":
+            pooled = hidden[:, 0].float()
+        else:
+            weights = attention.unsqueeze(-1).float()
+            pooled = (hidden.float() * weights).sum(1) / weights.sum(1)
+        return pooled.cpu().numpy()
 
-    return embed, int(model.config.hidden_size)
+    return prepare, embed, int(model.config.hidden_size)
 
 
 def _load_sentence_transformer(folder: Path, shared: dict[str, Any]) -> Encoder:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from llm_twin.digests import digest_json
 from llm_twin.documents import CleanDocument, Document
+from llm_twin.lines import find_lines
 from llm_twin.recipes import FeaturesRecipe
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ _BLANKS = re.compile(r"[ \t\u00a0\u2000-\u200a\u202f\u205f\u3000]+(?=\n|$)|\u00a
 _MANY_LINES = re.compile(r"\n{4,}")
 _INVISIBLE = re.compile(r"[\u200b\u200c\u200d\u2060\ufeff\u00ad]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_UNUSUAL = re.compile(r"[^\t\n -~]")
 _WORD = re.compile(r"\w+")
 _LANGUAGE_SAMPLE = 600  # characters: the detector takes as long as the text, and is as sure of a paragraph
 
@@ -126,14 +128,24 @@ def clean_document(
 
 
 def repair_encoding(text: str) -> str:
-    """Mojibake mended (ftfy), control characters out; what the author typed stays as it is."""
+    """Mojibake mended (ftfy), control characters out; what the author typed stays as it is.
+
+    ftfy goes line by line, and changes no line of printable ASCII: only the others are given to it.
+    """
+    if _UNUSUAL.search(text) is None:
+        return text
     import ftfy
 
     options: Any = ftfy.TextFixerConfig(
         uncurl_quotes=False, fix_latin_ligatures=False, fix_character_width=False, normalization=None,
         unescape_html=False,
     )  # fmt: skip
-    return ftfy.fix_text(text, config=options)
+    pieces: list[str] = []
+    at = 0
+    for start, end in find_lines(text, _UNUSUAL):
+        pieces += [text[at:start], ftfy.fix_text(text[start : end + 1], config=options)]  # with its end of line
+        at = end + 1
+    return "".join(pieces) + text[at:]
 
 
 def normalise_text(text: str) -> str:

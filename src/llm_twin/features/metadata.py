@@ -13,7 +13,7 @@ from llm_twin.support import split_sentences
 
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _FENCED = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
-_PHRASE_END = re.compile(r"[^\w\s'’-]+|\n\s*\n")
+_WORD_OR_END = re.compile(rf"({_WORD.pattern})|[^\w\s'’-]+|\n\s*\n")
 _BLANK_LINES = re.compile(r"\n\s*\n")
 _VOWELS = re.compile(r"[aeiouy]+")
 
@@ -83,11 +83,11 @@ def find_topics(text: str, count: int = 5) -> list[str]:
     A phrase counts by its occurrences times its length in words; code blocks are left out. Phrases of words that a
     chosen phrase holds are passed over.
     """
-    counts: Counter[tuple[str, ...]] = Counter()
-    for run in _PHRASE_END.split(_FENCED.sub(" ", text).lower()):
-        for content in _content_runs(_WORD.findall(run)):
-            for size in (1, 2, 3):
-                counts.update(zip(*(content[at:] for at in range(size)), strict=False))
+    phrases: list[tuple[str, ...]] = []
+    for content in _content_runs(_FENCED.sub(" ", text).lower()):
+        for size in (1, 2, 3):
+            phrases += zip(*(content[at:] for at in range(size)), strict=False)
+    counts = Counter(phrases)
     weighed = sorted(
         ((times * len(phrase), phrase) for phrase, times in counts.items() if times > 1),
         key=lambda one: (-one[0], one[1]),
@@ -101,10 +101,10 @@ def find_topics(text: str, count: int = 5) -> list[str]:
     return [" ".join(phrase) for phrase in chosen]
 
 
-def _content_runs(words: Sequence[str]) -> Iterator[list[str]]:
-    """Neighbouring words that are neither function words nor very short."""
+def _content_runs(text: str) -> Iterator[list[str]]:
+    """Neighbouring words of one phrase that are neither function words nor very short."""
     run: list[str] = []
-    for word in words:
+    for word in _WORD_OR_END.findall(text):  # an end is an empty string
         if len(word) > 2 and word not in STOPWORDS:
             run.append(word)
         elif run:

@@ -18,8 +18,8 @@ from llm_twin.features.sparse import weigh_document
 from llm_twin.progress import track
 from llm_twin.recipes import FeaturesRecipe
 
-FIRST_WINDOW_CHUNKS = 64
-WINDOW_CHUNKS = 1024  # embedded at once: enough to sort by length, little enough to hold
+FIRST_WINDOW_CHUNKS = 32
+WINDOW_CHUNKS = 512  # embedded at once: enough to sort by length, little enough to hold
 COLLAPSED_COSINE = 0.999
 MIN_CHUNKS_TO_JUDGE = 20
 Sparse = tuple[list[int], list[float]]  # indices, weights

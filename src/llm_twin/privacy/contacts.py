@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import phonenumbers
 from phonenumbers import Leniency, PhoneNumberMatcher
 
+from llm_twin.lines import find_lines
 from llm_twin.privacy.findings import Finding
 
 # Linear in the text's length: each part is bounded, and begins only where no part of an address stands before it.
@@ -27,9 +28,11 @@ _IPV4 = re.compile(r"(?<![\w.:/-])(?:\d{1,3}\.){3}\d{1,3}(?![\w]|\.\d)")
 _IPV6 = re.compile(r"(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}(?![\w:])")
 _VERSION_BEFORE = re.compile(r"(?:\bv|\bversions?\s|\brelease\s|[=<>~^]=?\s?)$", re.IGNORECASE)
 
-_LINE = re.compile(r"[^\n]+")
+# Six digits with no more between them than libphonenumber allows: Norway's shortest numbers have seven.
+_DIGITS = re.compile(r"\d(?:[^\dA-Za-wyz\n]{0,5}\d){5}")
 _DIGIT = re.compile(r"\d")
-_MIN_DIGITS = 6  # with the country's code: Norway's shortest numbers have seven
+_MIN_NATIONAL_DIGITS = 9
+_PLUS = re.compile("[+\uff0b]")
 # Without a country code, a number's country is guessed from the regions below, and it must be written in groups.
 NATIONAL_REGIONS = ("US", "GB", "DE", "FR")
 _DATE = re.compile(r"\d{4}[-/.]\d\d[-/.]\d\d|\d\d[-/.]\d\d[-/.]\d{4}")
@@ -52,16 +55,18 @@ def find_phones(text: str) -> Iterator[Finding]:
 
     No number goes over the end of a line, so only lines with digits enough are read: the matcher is slow.
     """
-    for line in _LINE.finditer(text):
-        if len(_DIGIT.findall(line[0])) >= _MIN_DIGITS:
-            yield from _find_in_line(line[0], line.start())
+    for start, end in find_lines(text, _DIGITS):
+        yield from _find_in_line(text[start:end], start)
 
 
 def _find_in_line(text: str, offset: int) -> Iterator[Finding]:
     taken: list[tuple[int, int]] = []
-    for match in PhoneNumberMatcher(text, None, leniency=Leniency.VALID):
-        taken.append((match.start, match.end))
-        yield Finding(offset + match.start, offset + match.end, "phone")
+    if _PLUS.search(text):  # without a region only numbers with a country's code are valid
+        for match in PhoneNumberMatcher(text, None, leniency=Leniency.VALID):
+            taken.append((match.start, match.end))
+            yield Finding(offset + match.start, offset + match.end, "phone")
+    if len(_DIGIT.findall(text)) < _MIN_NATIONAL_DIGITS:
+        return
     for region in NATIONAL_REGIONS:
         for match in PhoneNumberMatcher(text, region, leniency=Leniency.STRICT_GROUPING):
             if any(match.start < end and start < match.end for start, end in taken):
@@ -76,7 +81,7 @@ def _is_written_as_phone(text: str, start: int, number: str) -> bool:
     """Whether a national number is in groups, and neither a date, a decimal nor part of a longer run of digits."""
     digits = sum(character.isdigit() for character in number)
     groups = re.split(r"\D+", number.strip())
-    if digits < 9 or len([g for g in groups if g]) < 3 or _DATE.search(number):
+    if digits < _MIN_NATIONAL_DIGITS or len([g for g in groups if g]) < 3 or _DATE.search(number):
         return False
     around = text[max(0, start - 1) : start] + text[start + len(number) : start + len(number) + 1]
     return not re.search(r"[\w.,/=#$€£-]", around.replace(". ", "").rstrip(".,")) and "." not in number[:4]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from stdnum import iban, luhn
@@ -27,6 +27,7 @@ from stdnum.pt import cc as pt_cc
 from stdnum.se import personnummer
 from stdnum.us import itin, ssn
 
+from llm_twin.lines import find_lines
 from llm_twin.privacy.findings import Finding
 
 _CARD = re.compile(r"(?<![\w.,+/=-])\d(?:[ -]?\d){12,18}(?![\w/=]|[.,-]\d)")
@@ -38,13 +39,14 @@ _CARD_ISSUERS = re.compile(
 )
 _IBAN = re.compile(r"(?<![\w])[A-Z]{2}\d{2}(?:[ ]?[A-Z0-9]){11,30}(?!\w)")
 
+# Six digits, at most one other character between two: all forms below have them, and stand on one line.
+_DIGITS = re.compile(r"\d(?:[^\d\n]?\d){5}")
 # (pattern, checksum). The first list stands for itself by its form; the second's plain digits need a word nearby.
 _FORMS: list[tuple[re.Pattern[str], Any]] = [
     (re.compile(r"(?<![\w-])\d{3}-\d{2}-\d{4}(?![\w-])"), ssn),
     (re.compile(r"(?<![\w-])9\d{2}-\d{2}-\d{4}(?![\w-])"), itin),
     (re.compile(r"(?<!\w)[XYZ]-?\d{7}-?[A-Z](?!\w)"), nie),
     (re.compile(r"(?<!\w)\d{8}-?[A-Z](?!\w)"), dni),
-    (re.compile(r"(?<!\w)[A-Z]{6}[\dL-NP-V]{2}[A-Z][\dL-NP-V]{2}[A-Z][\dL-NP-V]{3}[A-Z](?!\w)"), codicefiscale),
     (re.compile(r"(?<![\w.])[12] ?\d\d ?[0-3]\d ?(?:\d\d|2[AB]) ?\d{3} ?\d{3} ?\d\d(?![\w.])"), nir),
     (re.compile(r"(?<![\w.-])\d{3}\.\d{3}\.\d{3}-\d{2}(?![\w-])"), cpf),
     (re.compile(r"(?<![\w-])\d{4} \d{4} \d{4}(?![\w-]| \d)"), aadhaar),
@@ -65,12 +67,16 @@ _PLAIN: list[tuple[re.Pattern[str], Any, re.Pattern[str]]] = [
     (re.compile(r"(?<![\w-])\d{9}(?![\w-])"), bsn, re.compile(r"\bBSN\b|burgerservice", re.I)),
     (re.compile(r"(?<![\w-])\d{3} ?\d{3} ?\d{3}(?![\w-])"), tfn, re.compile(r"\bTFN\b|tax file", re.I)),
     (re.compile(r"(?<![\w-])\d{12}(?![\w-])"), aadhaar, re.compile(r"aadha+r", re.I)),
-    (re.compile(r"(?<!\w)[A-Z]{5}\d{4}[A-Z](?!\w)"), pan, re.compile(r"\bPAN\b")),
     (re.compile(r"(?<![\w-])\d{11}(?![\w-])"), cpf, re.compile(r"\bCPF\b", re.I)),
     (re.compile(r"(?<![\w-])\d{6} ?\d{5}(?![\w-])"), fodselsnummer, re.compile(r"f[oø]dselsnummer|personnummer", re.I)),
     (re.compile(r"(?<![\w-])\d{6}-?\d{4}(?![\w-])"), cpr, re.compile(r"\bCPR\b", re.I)),
     (re.compile(r"(?<![\w-])(?:\d{2})?\d{6}-?\d{4}(?![\w-])"), personnummer, re.compile(r"personnummer", re.I)),
 ]
+# These need not have six digits. A lookbehind that comes second lets the search skip to the first capital.
+_FISCAL_CODE = re.compile(
+    r"[A-Z](?<!\w.)[A-Z]{5}[\dL-NP-V]{2}[A-Z][\dL-NP-V]{2}[A-Z][\dL-NP-V]{3}[A-Z](?!\w)", re.DOTALL
+)
+_PAN, _PAN_WORD = re.compile(r"(?<!\w)[A-Z]{5}\d{4}[A-Z](?!\w)"), re.compile(r"\bPAN\b")
 CONTEXT_CHARS = 60
 
 
@@ -98,16 +104,28 @@ def find_ibans(text: str) -> Iterator[Finding]:
 
 def find_national_ids(text: str) -> Iterator[Finding]:
     """National ids whose form and checksum are right; bare digits only beside a word that says what they are."""
+    lines = list(find_lines(text, _DIGITS))
     for pattern, checksum in _FORMS:
-        for match in pattern.finditer(text):
-            if checksum.is_valid(match[0]):
-                yield Finding(match.start(), match.end(), "national-id")
-    for match in _NINO.finditer(text):
-        yield Finding(match.start(), match.end(), "national-id")
+        for start, end in lines:
+            for match in pattern.finditer(text, start, end):
+                if checksum.is_valid(match[0]):
+                    yield Finding(match.start(), match.end(), "national-id")
+    for match in _FISCAL_CODE.finditer(text):
+        if codicefiscale.is_valid(match[0]):
+            yield Finding(match.start(), match.end(), "national-id")
+    for start, end in lines:
+        for match in _NINO.finditer(text, start, end):
+            yield Finding(match.start(), match.end(), "national-id")
     for pattern, checksum, word in _PLAIN:
-        if not word.search(text):
-            continue
-        for match in pattern.finditer(text):
-            around = text[max(0, match.start() - CONTEXT_CHARS) : match.end() + CONTEXT_CHARS // 2]
-            if word.search(around) and checksum.is_valid(match[0]):
-                yield Finding(match.start(), match.end(), "national-id")
+        for start, end in lines:
+            yield from _find_named(text, pattern.finditer(text, start, end), checksum, word)
+    if "PAN" in text:
+        yield from _find_named(text, _PAN.finditer(text), pan, _PAN_WORD)
+
+
+def _find_named(text: str, matches: Iterable[re.Match[str]], checksum: Any, word: re.Pattern[str]) -> Iterator[Finding]:
+    """Those of the matches whose checksum is right and beside which the word stands, on whatever line."""
+    for match in matches:
+        around = text[max(0, match.start() - CONTEXT_CHARS) : match.end() + CONTEXT_CHARS // 2]
+        if word.search(around) and checksum.is_valid(match[0]):
+            yield Finding(match.start(), match.end(), "national-id")

@@ -46,6 +46,16 @@ def test_order_batches_and_likeness(encoder: Encoder) -> None:
     assert encoder.count_tokens("tide tide") == 2
 
 
+def test_batches_hold_texts_of_as_many_tokens() -> None:
+    encoder = load_encoder("all-MiniLM-L6-v2", precision="fp32", batch_size=2)
+    batches: list[list[int]] = []
+    embed = encoder.embed
+    encoder.embed = lambda rows: (batches.append([len(row) for row in rows]), embed(rows))[1]
+    letters = ["a b c d e f g h i j k l m n o", "a b c d e f g h i j k l m"]  # many tokens of few characters
+    encoder.encode([letters[0], "internationalization " * 2, letters[1], "short words and few"])
+    assert sorted(map(sorted, batches)) == [[6, 6], [15, 17]]
+
+
 def test_cache_gives_the_same_and_embeds_each_text_once(encoder: Encoder, tmp_path: Path) -> None:
     cached = load_encoder("all-MiniLM-L6-v2", tmp_path, precision="fp32")
     texts = ["one", "two", "one"]
