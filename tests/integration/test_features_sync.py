@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from llm_twin.local.services import free_port, start_process, stop_process, wait
 from llm_twin.recipe_serving import RetrievalRecipe
 from llm_twin.recipes import FeaturesRecipe
 from llm_twin.retrieval.search import search
-from llm_twin.stores.vectors import VectorIndex
+from llm_twin.stores.vectors import Layout, VectorIndex
 from llm_twin.stores.warehouse import Warehouse
 from tests.integration.vector_process import VectorProcess
 
@@ -130,6 +131,31 @@ def test_batch_and_sync_converge(
         assert index_folder(author, chunks, tmp_path / "v", index, RECIPE).digest == synced
         again = sync_author(warehouse, index, encoder, RECIPE, author)
         assert (again.written, again.deleted, again.digest) == (0, 0, synced)
+
+
+def test_two_first_syncs_at_once_make_one_index(
+    warehouse: Warehouse, vectors: VectorProcess, encoder: Encoder, author: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(warehouse, *(make_document(author, f"d{at}") for at in range(8)))
+    both_saw_none, create = threading.Barrier(2, timeout=60), VectorIndex._create
+
+    def create_together(index: VectorIndex, name: str, layout: Layout) -> str:
+        both_saw_none.wait()
+        return create(index, name, layout)
+
+    monkeypatch.setattr(VectorIndex, "_create", create_together)
+
+    def sync() -> SyncReport:
+        with VectorIndex.connect(vectors.url) as index:
+            return sync_author(warehouse, index, encoder, RECIPE, author)
+
+    with ThreadPoolExecutor(2) as threads:
+        done = [one.result(120) for one in [threads.submit(sync), threads.submit(sync)]]
+    assert [one.documents for one in done] == [8, 8]
+    with VectorIndex.connect(vectors.url) as index:
+        assert indexed_chunks(index, author) == expected_chunks(warehouse, author)
+        assert index.count(author) == len(expected_chunks(warehouse, author))
+        assert sync_author(warehouse, index, encoder, RECIPE, author).written == 0
 
 
 def test_only_changed_chunks_are_embedded(

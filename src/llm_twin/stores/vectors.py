@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 from qdrant_client import QdrantClient, models
+from qdrant_client.http.exceptions import UnexpectedResponse
 
 from llm_twin.digests import digest_json
 from llm_twin.documents import Chunk
@@ -122,19 +123,24 @@ class VectorIndex:
         return self._create(f"{prefix}1", layout)
 
     def _create(self, name: str, layout: Layout) -> str:
+        """Make a collection; where another process has just made it, that one is used."""
         with named_errors(self.url):
-            self.client.create_collection(
-                name,
-                vectors_config={DENSE: models.VectorParams(size=layout.dimension, distance=models.Distance.COSINE)},
-                sparse_vectors_config={SPARSE: models.SparseVectorParams(modifier=models.Modifier.IDF)},
-                metadata={
-                    "schema": SCHEMA_VERSION,
-                    "fingerprint": layout.fingerprint,
-                    "dimension": layout.dimension,
-                    "settings": layout.settings,
-                },
-            )
-        self._empty.add(name)
+            try:
+                self.client.create_collection(
+                    name,
+                    vectors_config={DENSE: models.VectorParams(size=layout.dimension, distance=models.Distance.COSINE)},
+                    sparse_vectors_config={SPARSE: models.SparseVectorParams(modifier=models.Modifier.IDF)},
+                    metadata={
+                        "schema": SCHEMA_VERSION,
+                        "fingerprint": layout.fingerprint,
+                        "dimension": layout.dimension,
+                        "settings": layout.settings,
+                    },
+                )
+                self._empty.add(name)
+            except UnexpectedResponse:
+                if not self.client.collection_exists(name):
+                    raise
         self._index_fields(name)
         return name
 
