@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
+    import threading
+
     from llm_twin.documents import Answer
     from llm_twin.serving.probe import Served
 
@@ -55,9 +57,38 @@ def serve(
             print(f"  OpenAI   {served.url}/openai/v1  (model {served.twins[0].name})")
             print(f"  KServe   {served.url}/v2/models/{served.twins[0].name}/infer")
             print('  here     twin ask "…"\nIt is a language model, not the author. Ctrl-C stops it.', flush=True)
-            ended.wait()
+            _follow_twins(served, author, ended)
         finally:
             state.unlink(missing_ok=True)
+
+
+def _follow_twins(served: Served, authors: list[str], ended: threading.Event) -> None:
+    """Take over what `twin run` writes, until the end; what cannot be taken over is said once and changes nothing."""
+    from llm_twin.errors import TwinError
+    from llm_twin.serving.following import follow, start_following, unload_unused
+    from llm_twin.serving.twins import read_twin_files
+
+    folder, state, pause, said = _home().twins, start_following(served), 1.0, ""
+    seen = _fingerprint(folder)
+    while not ended.wait(pause):
+        try:
+            now = _fingerprint(folder)
+            if now != seen:
+                files = [file for file in read_twin_files(folder) if not authors or file.author.id in authors]
+                for line in follow(state, files):
+                    print(line, flush=True)
+                seen = now
+            unload_unused(state)
+            pause, said = 1.0, ""
+        except TwinError as error:  # tried again: the predictor may be busy, the file half written
+            if str(error) != said:
+                print(f"the twins stay as they were: {error}", flush=True)
+            pause, said = 5.0, str(error)
+
+
+def _fingerprint(folder: Path) -> list[tuple[str, int, int]]:
+    found = [(path, path.stat()) for path in sorted(folder.glob("*.json"))]
+    return [(path.name, status.st_mtime_ns, status.st_size) for path, status in found]
 
 
 def ask(
@@ -220,6 +251,7 @@ def _served(authors: list[str], host: str, port: int, threads: int, with_keys: b
             host=host,
             port=port,
             threads=threads,
+            adapter_root=home.root,
             transformer_arguments=["--keys", str(keys_file)] if with_keys else [],
         ) as served,
     ):

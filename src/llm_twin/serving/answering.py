@@ -80,6 +80,7 @@ class Parts:
     record: Callable[[TraceRecord], Any] = lambda trace: None
     context_tokens: int = 0  # of the predictor's model; 0: not known
     clock: Callable[[], float] = time.perf_counter
+    index: Any = None  # where `retrieve` looks
     still_there: Callable[[str, list[str]], bool] | None = None  # are the author's chunks of these ids in the index?
     answers: dict[str, TimedCache[Any]] = field(default_factory=dict)  # twin → what it answered before
     memories: dict[str, Shingles] = field(default_factory=dict)  # author → what their texts say, word for word

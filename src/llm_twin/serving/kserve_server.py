@@ -37,11 +37,12 @@ def serve(
     predictor_host: str,
     drain_seconds: float,
     on_stop: Callable[[], None],
+    on_start: Callable[[Any], None] = lambda repository: None,
 ) -> None:
     """Serve `models` through KServe's ModelServer, its application wrapped by `wrap`, until SIGTERM.
 
-    On SIGTERM `on_stop` is called (readiness ends), connections are still taken for `drain_seconds`, and then
-    what is in flight is finished.
+    `on_start` gets KServe's repository, in which models may come and go. On SIGTERM `on_stop` is called (readiness
+    ends), connections are still taken for `drain_seconds`, and then what is in flight is finished.
     """
     with _no_arguments():
         import uvicorn
@@ -86,6 +87,7 @@ def serve(
         enable_latency_logging=False,
         predictor_config=PredictorConfig(predictor_host=predictor_host or None, predictor_protocol="v2"),
     )
+    on_start(server.registered_models)
     server.start(models)
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 
@@ -23,11 +23,15 @@ TIMEOUT_SECONDS = 180.0
 
 @dataclass(frozen=True)
 class Served:
-    """A twin that is up: the transformer's and the predictor's addresses."""
+    """Twins that are up: the transformer's and the predictor's addresses, and what they were started with."""
 
     url: str
     predictor_url: str
     twins: tuple[Twin, ...]
+    config: Path = Path()  # the transformer's: a change of it is taken over
+    endpoint: str = ""  # an outside predictor; empty: ours, over `base` and `adapters`
+    base: str = ""
+    adapters: Mapping[str, str] = field(default_factory=dict)  # the predictor's model name → folder
 
 
 @contextmanager
@@ -44,11 +48,13 @@ def serve_twins(
     host: str = "127.0.0.1",
     port: int = 0,
     threads: int = 0,
+    adapter_root: Path | None = None,
     transformer_arguments: Sequence[str] = (),
 ) -> Iterator[Served]:
     """Predictor and transformer as child processes until the block ends.
 
-    `adapters` maps the predictor's model names to folders. Raises ServiceError when one does not come up.
+    `adapters` maps the predictor's model names to folders; from `adapter_root` more may be loaded later. Raises
+    ServiceError when one does not come up.
     """
     predictor_port, port = free_port(), port or free_port()
     endpoint = find_endpoint(twins)
@@ -56,6 +62,8 @@ def serve_twins(
     arguments = ["--model", str(base), "--port", str(predictor_port), "--threads", str(threads)]
     for name, path in adapters.items():
         arguments += ["--adapter", f"{name}={path}"]
+    if adapter_root is not None:
+        arguments += ["--adapter-root", str(adapter_root)]
     config = ServerConfig(
         twins=list(twins),
         predictor=predictor_url,
@@ -83,7 +91,8 @@ def serve_twins(
                 logs / "transformer.log",
             )
         )
-        yield Served(url, predictor_url.removesuffix("/v1"), tuple(twins))
+        predictor = predictor_url.removesuffix("/v1")
+        yield Served(url, predictor, tuple(twins), folder / "server.json", endpoint, str(base), adapters)
 
 
 def find_endpoint(twins: Sequence[Twin]) -> str:

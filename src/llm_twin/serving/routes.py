@@ -112,18 +112,20 @@ async def chat(service: Service, call: Call) -> None:
 async def predict_v1(service: Service, call: Call) -> None:
     """KServe v1: each instance one question."""
     twin = service.find(call.parameters["name"], call)
+    model = service.models[twin.name]  # before anything is waited for: a twin that goes still answers this
     request = parse_body(await call.read_body(MAX_BODY), V1Request)
     asked = [asked_from_instance(instance, origin_of(call)) for instance in request.instances]
-    answers, _ = await service.models[twin.name](asked, headers={"x-request-id": call.request_id})
+    answers, _ = await model((twin, asked), headers={"x-request-id": call.request_id})
     await call.send_json({"predictions": [v1_prediction(answer, twin) for answer in answers]})
 
 
 async def infer_v2(service: Service, call: Call) -> None:
     """KServe v2: each element of the tensor `question` one question."""
     twin = service.find(call.parameters["name"], call)
+    model = service.models[twin.name]
     request = parse_body(await call.read_body(MAX_BODY), V2Request)
     asked = asked_from_v2(request, origin_of(call))
-    answers, _ = await service.models[twin.name](asked, headers={"x-request-id": call.request_id})
+    answers, _ = await model((twin, asked), headers={"x-request-id": call.request_id})
     outputs = {
         "answer": [answer.text for answer in answers],
         "status": [answer.status for answer in answers],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,30 +28,62 @@ def origin_of(call: Call) -> Origin:
 class Service:
     """The twins of one server and what answers for them."""
 
-    def __init__(self, twins: list[Twin], parts: Parts, state_dir: Path | None = None) -> None:
+    def __init__(
+        self,
+        twins: list[Twin],
+        parts: Parts,
+        state_dir: Path | None = None,
+        make_model: Callable[[str], Any] = lambda name: None,
+        read_texts: Callable[[list[Twin]], None] = lambda twins: None,
+    ) -> None:
         self.state_dir = state_dir
+        self.make_model = make_model  # KServe's model of a twin that came
+        self.read_texts = read_texts  # told of twins whose texts are new to the guards
+        self.repository: Any = None  # KServe's, once the server is up
         self.jobs: Jobs | None = None
         self._worker: asyncio.Task[None] | None = None
         self.twins = {twin.name: twin for twin in twins}
+        self.embedder = twins[0].embedder
         self.parts = parts
         self.waiting: dict[str, str] = {}  # twin → why it cannot be asked yet
-        self.models: dict[str, Any] = {}  # KServe's, by name
+        self.models: dict[str, Any] = {name: make_model(name) for name in self.twins}  # KServe's
         self.started = int(time.time())
         self.stopping = False
 
     def swap(self, twins: list[Twin], waiting: dict[str, str] | None = None) -> None:
-        """Answer new requests with these versions of the same twins; those in flight end with what they began with.
+        """Answer new requests with these twins and versions; those in flight end with what they began with.
 
         `waiting` says of which twins something is missing yet: they answer 503, and the server is not ready.
-        Raises InputError where other twins are named: their routes are KServe's, made at the start.
+        Raises InputError where a twin's index needs another embedder than the one that is loaded.
         """
-        fresh = {twin.name: twin for twin in twins}
-        if fresh.keys() != self.twins.keys():
-            raise InputError("a server's twins cannot come or go while it runs", "start it again")
-        for name, twin in fresh.items():
-            if twin.serving.guardrails != self.twins[name].serving.guardrails:
-                self.parts.forget_guards(name)
+        fresh, before = {twin.name: twin for twin in twins}, self.twins
+        strange = [twin.name for twin in twins if twin.embedder != self.embedder]
+        if strange and self.parts.retrieve is not None:
+            raise InputError(f"{', '.join(strange)}: another embedder than {self.embedder}", "start the server again")
+        for name in fresh.keys() - self.models.keys():
+            self.models[name] = self.make_model(name)
+            if self.repository is not None:
+                self.repository.update(self.models[name])
         self.twins, self.waiting = fresh, waiting or {}
+        for name in before.keys() - fresh.keys():
+            self._forget(before[name])
+        same = fresh.keys() & before.keys()
+        for name in same:
+            if fresh[name].serving.guardrails != before[name].serving.guardrails:
+                self.parts.forget_guards(name)
+        new = [twin for name, twin in fresh.items() if name not in same or twin.index != before[name].index]
+        if new:
+            self.read_texts(new)
+
+    def _forget(self, twin: Twin) -> None:
+        """Let go of what was kept for a twin that went."""
+        self.models.pop(twin.name, None)
+        if self.repository is not None:
+            self.repository.models.pop(twin.name, None)
+        self.parts.forget_guards(twin.name)
+        self.parts.answers.pop(twin.name, None)
+        if all(other.author.id != twin.author.id for other in self.twins.values()):
+            self.parts.memories.pop(twin.author.id, None)
 
     def find(self, name: str, call: Call) -> Twin:
         """The twin of a model name; the only twin where none is named.
@@ -74,9 +107,8 @@ class Service:
         allowed = call.state.get("twins")
         return [twin for name, twin in self.twins.items() if allowed is None or name in allowed]
 
-    async def handle(self, name: str, asked: list[Asked]) -> list[Answer]:
+    async def handle(self, twin: Twin, asked: list[Asked]) -> list[Answer]:
         """The predict step of a KServe model: all questions of one request at once."""
-        twin = self.twins[name]
         return list(await asyncio.gather(*(answer_question(one, twin, self.parts) for one in asked)))
 
     def start_work(self) -> None:
@@ -89,6 +121,8 @@ class Service:
         while model in self.waiting:
             await asyncio.sleep(1)
         asked = Asked(question, origin=Origin(request_id))
+        if model not in self.twins:
+            raise InputError(f"the twin {model} is no longer here", "ask another")
         return (await answer_question(asked, self.twins[model], self.parts)).model_dump()
 
     async def problem(self) -> str:

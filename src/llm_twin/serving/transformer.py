@@ -39,7 +39,7 @@ from llm_twin.serving.prompt_watch import PromptWatch
 from llm_twin.serving.retrieving import RememberingEncoder, make_retrieve, make_still_there
 from llm_twin.serving.routes import list_routes
 from llm_twin.serving.service import Service
-from llm_twin.serving.twins import ServerConfig, read_server_config
+from llm_twin.serving.twins import ServerConfig, Twin, read_server_config
 from llm_twin.serving.watching import at_release, take_over, watch_versions
 
 logger = logging.getLogger("llm_twin.serving")
@@ -68,7 +68,7 @@ def main(arguments: list[str] | None = None) -> None:
         check_binding(options.host, options.keys, options.behind_gateway)
         config = at_release(read_server_config(options.config), options.predictor_host, dict(os.environ))
         parts, recorder = build_parts(config)
-        service = Service(config.twins, parts, config.state_dir)
+        service = make_service(config, parts)
     except TwinError as error:
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)
@@ -76,13 +76,13 @@ def main(arguments: list[str] | None = None) -> None:
     take_over(service, config.twins, prompts)
     watching = (service, options.config, config.twins, prompts)
     threading.Thread(target=watch_versions, args=watching, name="versions", daemon=True).start()
-    for name in service.twins:
-        service.models[name] = make_model(name, _handler(service, name), _readiness(service))
-
     gatekeeper = Gatekeeper(options.keys, options.per_minute, options.max_in_flight)
 
     def stop() -> None:
         service.stopping = True
+
+    def start(repository: Any) -> None:
+        service.repository = repository
 
     print(json.dumps({"url": f"http://{options.host}:{options.port}", "pid": os.getpid()}), flush=True)
     serve(
@@ -93,6 +93,7 @@ def main(arguments: list[str] | None = None) -> None:
         predictor_host=urlsplit(config.predictor).netloc,
         drain_seconds=options.drain_seconds,
         on_stop=stop,
+        on_start=start,
     )
     prompts.close()
     if recorder is not None:
@@ -142,16 +143,17 @@ def add_retrieval(parts: Parts, config: ServerConfig) -> None:
         guards = parts.guards_of(twin)
         if guards is not None and guards.recipe.injection:
             guards.detector.judge("warm up")
-    threading.Thread(target=read_passages, args=(parts, index, config), name="passages", daemon=True).start()
+    parts.index = index
+    threading.Thread(target=read_passages, args=(parts, index, config.twins), name="passages", daemon=True).start()
 
 
-def read_passages(parts: Parts, index: Any, config: ServerConfig, wait_seconds: float = 5.0) -> None:
+def read_passages(parts: Parts, index: Any, twins: list[Twin], wait_seconds: float = 5.0) -> None:
     """Read each author's texts: for the guard against recited ones, and to judge them before anybody asks.
 
     Runs beside the requests, which do not wait for it; an index that is away is tried again until it is there. It
     rests as long as it works, so that requests have the interpreter half of the time at least.
     """
-    for twin in config.twins:
+    for twin in twins:
         guards = parts.guards_of(twin)
         while guards is not None:
             try:
@@ -177,18 +179,24 @@ def batched(texts: Iterable[str], size: int) -> Iterator[list[str]]:
         yield batch
 
 
-def _handler(service: Service, name: str) -> Any:
+def make_service(config: ServerConfig, parts: Parts) -> Service:
+    """The twins, each a model of KServe's; the texts of those that come later are read as those of the first were."""
+
     async def handle(payload: Any, headers: Any) -> Any:
-        return await service.handle(name, payload)
+        return await service.handle(*payload)
 
-    return handle
-
-
-def _readiness(service: Service) -> Any:
     async def is_ready() -> bool:
         return not service.stopping
 
-    return is_ready
+    def read_texts(twins: list[Twin]) -> None:
+        if parts.index is not None:
+            arguments = (parts, parts.index, twins)
+            threading.Thread(target=read_passages, args=arguments, name="passages", daemon=True).start()
+
+    service = Service(
+        config.twins, parts, config.state_dir, lambda name: make_model(name, handle, is_ready), read_texts
+    )
+    return service
 
 
 if __name__ == "__main__":
