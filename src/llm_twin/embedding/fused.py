@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from llm_twin.embedding.sizes import cut, join, round_up
+
 MIN_COSINE = 0.999  # of a layer's output with the modules' own; below it they are kept
 PROBE = ((101, 2023, 2003, 1037, 3231, 102), (101, 1996, 10938, 19673, 2015, 1996, 4231, 102))
 
@@ -62,12 +64,14 @@ def _make_forward(embeddings: Any, layers: list[tuple[Any, ...]], heads: int) ->
         ids = torch.from_numpy(np.concatenate([np.asarray(row, np.int64) for row in rows]))[None]
         places = torch.from_numpy(np.concatenate([np.arange(length) for length in lengths]))[None]
         state = embeddings(input_ids=ids, position_ids=places, token_type_ids=torch.zeros_like(ids))[0]
+        states = cut(state)
         for joined, joined_bias, out, out_bias, up, up_bias, down, down_bias, first, second in layers:
-            seen = _attend(linear(state, joined, joined_bias, "none", [], None), ends, heads)
-            state = first(linear.binary(seen, state, out, out_bias, "add"))
-            wide = linear(state, up, up_bias, "gelu", [], "none")
-            state = second(linear.binary(wide, state, down, down_bias, "add"))
-        return state
+            whole = join([linear(state, joined, joined_bias, "none", [], None) for state in states], ends[-1])
+            for at, seen in enumerate(cut(_attend(whole, ends, heads))):
+                state = first(linear.binary(seen, states[at], out, out_bias, "add"))
+                wide = linear(state, up, up_bias, "gelu", [], "none")
+                states[at] = second(linear.binary(wide, state, down, down_bias, "add"))
+        return join(states, ends[-1])
 
     return forward
 
@@ -82,10 +86,17 @@ def _attend(whole: Any, ends: list[int], heads: int) -> Any:
 
     seen = whole.new_empty(len(whole), whole.shape[1] // 3)
     for start, end in zip([0, *ends], ends, strict=False):
-        query, key, value = whole[start:end].view(end - start, 3, heads, -1).permute(1, 2, 0, 3)
+        count = end - start
+        size = round_up(count)
+        padded = (
+            torch.nn.functional.pad(whole[start:end], (0, 0, 0, size - count)) if size > count else whole[start:end]
+        )
+        query, key, value = padded.view(size, 3, heads, -1).permute(1, 2, 0, 3)
         weights = torch.bmm(query * query.shape[-1] ** -0.5, key.transpose(1, 2)).exp_()
+        if size > count:
+            weights[:, :, count:] = 0
         mixed = torch.bmm(weights, value) / weights.sum(-1, keepdim=True)
-        seen[start:end].view(end - start, heads, -1).copy_(mixed.transpose(0, 1))
+        seen[start:end].view(count, heads, -1).copy_(mixed[:, :count].transpose(0, 1))
     return seen
 
 

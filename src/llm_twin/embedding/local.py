@@ -11,6 +11,7 @@ from llm_twin.embedding.cache import EmbeddingCache
 from llm_twin.embedding.encoder import Embed, Encoder, Prepare
 from llm_twin.embedding.fused import fuse
 from llm_twin.embedding.precision import choose_precision
+from llm_twin.embedding.sizes import use_few_sizes
 from llm_twin.errors import ModelError
 
 SIMPLE = {"Transformer", "Pooling", "Normalize"}
@@ -80,7 +81,10 @@ def _load_transformer(folder: Path, longest: int, pooling: str, precision: str) 
     tokenizer.no_padding()
     tokenizer.enable_truncation(longest)
     pad = int(model.config.pad_token_id or 0)
-    fused = fuse(model) if precision == "bf16" and device == "cpu" else None
+    fused = None
+    if precision == "bf16" and device == "cpu":
+        use_few_sizes(model)
+        fused = fuse(model)
 
     def prepare(texts: list[str]) -> list[Any]:
         return [encoding.ids for encoding in tokenizer.encode_batch_fast(texts)]

@@ -14,6 +14,7 @@ import numpy as np
 
 from llm_twin.embedding.loading import MINILM, find_folder, read_json
 from llm_twin.embedding.precision import choose_precision
+from llm_twin.embedding.sizes import use_few_sizes
 
 LAYERS = (2, 3)  # of six; the layers above are not computed
 BATCH = 64
@@ -69,6 +70,8 @@ def load_middle_layers() -> MiddleLayers:
     model = AutoModel.from_pretrained(folder, dtype=dtype).eval()
     model.encoder.layer = model.encoder.layer[: max(LAYERS)]
     model.pooler = None
+    if dtype == torch.bfloat16:
+        use_few_sizes(model)
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.no_padding()
     tokenizer.enable_truncation(MAX_TOKENS)

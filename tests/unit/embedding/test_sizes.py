@@ -1,0 +1,52 @@
+"""Products of few sizes give what products of any size give, and oneDNN has few kernels to keep."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from llm_twin.embedding.precision import choose_precision
+from llm_twin.embedding.sizes import BLOCK, cut, join, round_up, use_few_sizes
+
+LENGTHS = """
+from llm_twin.embedding import load_encoder, load_middle_layers
+encoder, middle = load_encoder("all-MiniLM-L6-v2"), load_middle_layers()
+for words in range(1, 120, 2):
+    encoder.encode(["tide " * words] * (1 + words % 5))
+    middle.encode(["tide " * words] * (1 + words % 5))
+"""
+
+
+@pytest.mark.parametrize("rows", [1, 5, 16, 17, 100, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 77])
+def test_cut_and_joined_rows_are_the_rows(rows) -> None:
+    matrix = torch.randn(rows, 7)
+    blocks = cut(matrix)
+    assert torch.equal(join(blocks, rows), matrix)
+    assert all(len(block) == BLOCK for block in blocks[:-1]) and len(blocks[-1]) == round_up(len(blocks[-1]))
+
+
+def test_few_sizes_waste_little() -> None:
+    sizes = {len(block) for rows in range(1, 3 * BLOCK) for block in cut(torch.empty(rows, 1))}
+    assert len(sizes) <= 24
+    assert sum(round_up(rows) / rows for rows in range(8, BLOCK)) / (BLOCK - 8) < 1.1
+
+
+def test_a_model_of_few_sizes_computes_the_same() -> None:
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(24, 32), torch.nn.GELU(), torch.nn.Linear(32, 8))
+    state = torch.randn(3, 211, 24)
+    before = model(state)
+    use_few_sizes(model)
+    assert torch.allclose(model(state), before, atol=1e-6)
+
+
+@pytest.mark.skipif(choose_precision("auto") != "bf16", reason="only bf16 goes through kernels made for each size")
+def test_texts_of_sixty_lengths_need_kernels_for_a_few() -> None:
+    environment = {**os.environ, "ONEDNN_VERBOSE": "2"}
+    told = subprocess.run([sys.executable, "-c", LENGTHS], capture_output=True, text=True, env=environment, check=True)
+    made = [line for line in told.stdout.splitlines() if "create:cache_miss" in line and "brg_matmul" in line]
+    assert 0 < len(made) <= 2 * 24 * 4
