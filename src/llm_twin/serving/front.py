@@ -17,6 +17,7 @@ from typing import Any, Literal
 import orjson
 
 from llm_twin.errors import InputError, TwinError
+from llm_twin.logs import REQUEST_ID, event, request_id
 from llm_twin.serving.access import Gatekeeper
 from llm_twin.serving.http import Call, Disconnected, HttpError, Receive, Scope, Send
 from llm_twin.serving.metrics import observe_request
@@ -25,7 +26,7 @@ logger = logging.getLogger("llm_twin.serving")
 
 Protocol = Literal["openai", "kserve", "page"]
 Handler = Callable[[Call], Awaitable[None]]
-_REQUEST_ID = re.compile(r"^[A-Za-z0-9._:-]{1,128}$")
+QUIET = frozenset({"/healthz", "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready"})  # asked all the time
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,8 @@ class Front:
             return
         call = Call.of(scope, receive, send)
         given = call.header(b"x-request-id")
-        call.request_id = given if _REQUEST_ID.match(given) else uuid.uuid4().hex
+        call.request_id = given if REQUEST_ID.match(given) else uuid.uuid4().hex
+        request_id.set(call.request_id)
         route = self._find(call)
         self.in_flight += 1
         begun = time.monotonic()
@@ -80,25 +82,26 @@ class Front:
             if route is None and call.path == "/openapi.json":
                 await call.send_bytes(200, b"application/json", self._describe())
             elif route is None:
-                await self.inner(scope, receive, send)
+                await self.inner(scope, receive, _noting(call))
             else:
                 await route.handler(call)
         except Disconnected:
-            logger.info("client left", extra={"request_id": call.request_id})
+            logger.info("client left")
         except HttpError as error:
             await _answer_error(call, route, error)
         except InputError as error:
             await _answer_error(call, route, HttpError(400, str(error), code="invalid_value"))
         except TwinError as error:
-            logger.warning("%s", error, extra={"request_id": call.request_id})
+            logger.warning("%s", error)
             await _answer_error(call, route, HttpError(503, error.message, code="unavailable", retry_after=5))
         except Exception:  # the edge: whatever went wrong, the caller gets an answer in its protocol's form
-            logger.exception("request failed", extra={"request_id": call.request_id})
+            logger.exception("request failed")
             await _answer_error(call, route, HttpError(500, "something went wrong here", code="internal"))
         finally:
             self.in_flight -= 1
             if call.state.get("key") and call.state.get("tokens"):
                 self.gatekeeper.spend(call.state["key"], call.state["tokens"])
+            _log_request(call, route, time.monotonic() - begun)
             if route is not None:  # KServe counts its own
                 observe_request(route.path, call.status, time.monotonic() - begun)
 
@@ -147,6 +150,35 @@ class Front:
                 call.parameters = match.groupdict()
                 return route
         return None
+
+
+def _noting(call: Call) -> Send:
+    """What KServe's application sends with: notes the status, and puts the request's id on the response."""
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            call.status = message["status"]
+            named = (b"x-request-id", call.request_id.encode())
+            message = {**message, "headers": [*message.get("headers", []), *call.sent_headers, named]}
+        await call.send(message)
+
+    return send
+
+
+def _log_request(call: Call, route: Route | None, seconds: float) -> None:
+    """One line for each request: its route (a path may hold anything), its end, and whose key it was."""
+    if call.path in QUIET:
+        return
+    fields: dict[str, Any] = {
+        "method": call.method,
+        "route": route.path if route else "kserve",
+        "status": call.status or 499,  # the client left before the answer began
+        "seconds": round(seconds, 4),
+    }
+    for name in ("key", "model", "tokens"):
+        if call.state.get(name):
+            fields[name] = call.state[name]
+    event(logger, "request", **fields)
 
 
 def _scope_of_inner(call: Call) -> str:

@@ -137,7 +137,7 @@ class Jobs:
             try:
                 said = await answer(model, question, f"{job}-{position}")
             except Exception as error:  # noqa: BLE001 - one question must not end the worker; the job says why
-                logger.warning("job %s, question %d: %r", job, position, error)
+                logger.warning("job %s, question %d: %s", job, position, type(error).__name__)
                 said = {"question": question, "error": str(error)[:500]}
             self.database.execute(
                 "insert or replace into answers values (?, ?, ?)", (job, position, json.dumps(said, ensure_ascii=False))

@@ -8,10 +8,15 @@ keeps `/` for the page.
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from collections.abc import Callable
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+from llm_twin.logs import event
+
+logger = logging.getLogger("llm_twin.serving")
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,6 +115,7 @@ def make_model(name: str, handle: Callable[..., Any], is_ready: Callable[[], Any
             return payload
 
         async def predict(self, payload: Any, headers: Any = None, response_headers: Any = None) -> Any:
+            event(logger, "kserve predict", model=name, questions=len(payload[1]))
             return await handle(payload, headers)
 
         def get_input_types(self) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import os
 import signal
 import sys
@@ -21,10 +22,12 @@ from pathlib import Path
 from typing import Any
 
 from llm_twin.errors import ModelError, TwinError
+from llm_twin.logs import REQUEST_ID, event, start_logging
 from llm_twin.serving.chat_models import ChatRequest, CompletionRequest, Sampling, parse_body
 from llm_twin.serving.generation import BASE, Engine, Finish, Row, SamplingChoice
 from llm_twin.serving.http import Call, Disconnected, HttpError, Receive, Scope, Send, parse_json
 
+logger = logging.getLogger("llm_twin.serving.predictor")
 MAX_BODY = 4_000_000  # bytes
 DEFAULT_TOKENS = 256
 
@@ -43,7 +46,9 @@ class Predictor:
         if scope["type"] != "http":
             return
         call = Call.of(scope, receive, send)
-        call.request_id = call.header(b"x-request-id")[:128]
+        given = call.header(b"x-request-id")
+        call.request_id = given if REQUEST_ID.match(given) else ""
+        begun = time.monotonic()
         try:
             await self._route(call)
         except Disconnected:
@@ -54,6 +59,15 @@ class Predictor:
         except TwinError as error:
             if not call.status:
                 await _send_error(call, HttpError(500, error.message, code="model_error"))
+        finally:
+            if call.method == "POST":  # the rest are probes
+                fields = {
+                    "route": call.path if call.status != 404 else "none",
+                    "status": call.status or 499,
+                    **call.state,
+                }
+                fields["seconds"] = round(time.monotonic() - begun, 4)
+                event(logger, "request", known=call.request_id, **fields)
 
     async def _route(self, call: Call) -> None:
         match call.method, call.path:
@@ -114,6 +128,7 @@ class Predictor:
         finally:
             self.running -= 1
             _cancel(rows)
+            call.state = {"model": head["model"], "written": sum(len(row.written) for row in rows)}
 
     async def _collect(self, call: Call, rows: list[Row], outputs: Any, head: dict[str, Any], chat: bool) -> None:
         texts, finishes = [""] * len(rows), ["stop"] * len(rows)
@@ -303,6 +318,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--batch-wait-ms", type=float, default=5.0)
     parser.add_argument("--threads", type=int, default=0, help="of torch; 0: its own choice")
     options = parser.parse_args(arguments)
+    start_logging("predictor")
     import uvicorn
 
     try:

@@ -8,6 +8,7 @@ alone, 357 at 64), this one's does not.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field
@@ -16,9 +17,11 @@ from typing import Any
 import aiohttp
 import orjson
 
+from llm_twin.logs import event
 from llm_twin.recipe_serving import HedgingRecipe
 from llm_twin.serving.hedging import Hedger
 
+logger = logging.getLogger("llm_twin.serving")
 RETRIED = frozenset({502, 503, 504})
 
 
@@ -204,6 +207,7 @@ class PredictorClient:
         data = orjson.dumps(body)
         headers = {"x-request-id": request_id} if request_id else None
         problem = PredictorError("the predictor cannot be reached")
+        begun = time.monotonic()
         for attempt in range(self.retries + 1):
             if attempt:
                 await asyncio.sleep(0.05 * 2**attempt)
@@ -217,6 +221,7 @@ class PredictorClient:
                 continue
             if response.status == 200:
                 self.breaker.succeeded()
+                _log_call(200, attempt, begun)
                 return response
             async with response:
                 problem = _refusal(response.status, await response.read())
@@ -224,7 +229,14 @@ class PredictorClient:
                 break
         if problem.status == 0 or problem.status >= 500:
             self.breaker.failed()
+        _log_call(problem.status, attempt, begun)
         raise problem
+
+
+def _log_call(status: int, attempt: int, begun: float) -> None:
+    """One line for each request to the predictor, with the time to its answer's head; status 0: not reached."""
+    level, seconds = logging.INFO if status == 200 else logging.WARNING, round(time.monotonic() - begun, 4)
+    event(logger, "predictor asked", level, status=status, attempt=attempt + 1, seconds=seconds)
 
 
 def read_completion(value: dict[str, Any]) -> Draft:

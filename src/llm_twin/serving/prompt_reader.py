@@ -14,12 +14,14 @@ import selectors
 import sys
 
 from llm_twin.errors import TwinError
+from llm_twin.logs import start_logging
 from llm_twin.serving.prompt_registry import resolve
 
 
 def main() -> None:
     """Look, tell what has changed, wait, until the input ends."""
     os.nice(10)
+    start_logging("prompt-reader")
     out, sys.stdout = sys.stdout, sys.stderr  # nothing that a library prints may pass for an answer
     tracking_uri, every_seconds = sys.argv[1], float(sys.argv[2])
     waiting = selectors.DefaultSelector()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from llm_twin import logs
 from llm_twin.documents import Answer
 from llm_twin.errors import InputError
 from llm_twin.serving.answering import Asked, Origin, Parts
@@ -17,6 +19,7 @@ from llm_twin.serving.jobs import Jobs
 from llm_twin.serving.predictor_client import PredictorError
 from llm_twin.serving.twins import Twin
 
+logger = logging.getLogger("llm_twin.serving")
 MAX_BODY = 2_000_000  # bytes
 
 
@@ -49,6 +52,7 @@ class Service:
         self.models: dict[str, Any] = {name: make_model(name) for name in self.twins}  # KServe's
         self.started = int(time.time())
         self.stopping = False
+        self._told = "starting"
 
     def swap(self, twins: list[Twin], waiting: dict[str, str] | None = None) -> None:
         """Answer new requests with these twins and versions; those in flight end with what they began with.
@@ -94,6 +98,7 @@ class Service:
         if not name and len(self.twins) == 1:
             name = next(iter(self.twins))
         twin = self.twins.get(name)
+        call.state["model"] = twin.name if twin else ""
         if allowed is not None and name not in allowed:
             raise HttpError(403, "this key is not for that model", code="forbidden", field="model")
         if twin is None:
@@ -120,13 +125,23 @@ class Service:
     async def _answer_job(self, model: str, question: str, request_id: str) -> dict[str, Any]:
         while model in self.waiting:
             await asyncio.sleep(1)
+        logs.request_id.set(request_id)
         asked = Asked(question, origin=Origin(request_id))
         if model not in self.twins:
             raise InputError(f"the twin {model} is no longer here", "ask another")
         return (await answer_question(asked, self.twins[model], self.parts)).model_dump()
 
     async def problem(self) -> str:
-        """Why this server is not ready; empty when it is."""
+        """Why this server is not ready; empty when it is. A change is logged, since probes are not."""
+        problem = await self._look_for_problem()
+        if problem != self._told:
+            self._told = problem
+            logger.log(
+                logging.WARNING if problem else logging.INFO, "%s", f"not ready: {problem}" if problem else "ready"
+            )
+        return problem
+
+    async def _look_for_problem(self) -> str:
         if self.stopping:
             return "it is stopping"
         if self.waiting:

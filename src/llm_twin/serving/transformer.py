@@ -19,13 +19,13 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from llm_twin.errors import TwinError
+from llm_twin.logs import ContextPool, start_logging
 from llm_twin.serving.access import Gatekeeper, check_binding
 from llm_twin.serving.answering import Parts
 from llm_twin.serving.front import Front
@@ -64,6 +64,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--per-minute", type=int, default=6000, help="requests by address, where no keys are needed")
     parser.add_argument("--cors-origin", action="append", default=[], help="a web origin that may ask")
     options = parser.parse_args(arguments)
+    start_logging("transformer")
     try:
         check_binding(options.host, options.keys, options.behind_gateway)
         config = at_release(read_server_config(options.config), options.predictor_host, dict(os.environ))
@@ -107,7 +108,7 @@ def build_parts(config: ServerConfig) -> tuple[Parts, Any]:
         predictor = PredictorClient(
             config.predictor.rstrip("/"), api_key=os.environ.get("LLM_TWIN_PREDICTOR_API_KEY", "")
         )
-    pool = ThreadPoolExecutor(2, thread_name_prefix="answer")
+    pool = ContextPool(2, thread_name_prefix="answer")
     parts = Parts(predictor, None, None, pool, verdicts=Verdicts(config.state_dir))
     if config.vectors:
         add_retrieval(parts, config)

@@ -10,6 +10,7 @@ import os
 import sys
 from typing import Any
 
+from llm_twin.logs import start_logging
 from llm_twin.tracing.experiments import open_experiment
 from llm_twin.tracing.reading import RECORD_ATTRIBUTE, TRACE_ID_TAG
 from llm_twin.tracing.records import Hop, TraceRecord
@@ -22,6 +23,7 @@ def main() -> None:
     """Write every trace of the input."""
     os.environ.setdefault("MLFLOW_ENABLE_ASYNC_TRACE_LOGGING", "false")  # answer only when it is written
     os.nice(10)
+    start_logging("trace-writer")
     answers = sys.stdout
     sys.stdout = sys.stderr  # nothing that a library prints may pass for an answer
     tracking_uri, experiment = sys.argv[1:3]
