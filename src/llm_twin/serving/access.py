@@ -13,7 +13,6 @@ import json
 import os
 import secrets
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,9 +21,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from llm_twin.errors import InputError
 from llm_twin.serving.http import HttpError
+from llm_twin.serving.usage import Usage
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-REMEMBERED = 10_000  # addresses whose rate is kept
 _NOBODY = hashlib.sha256(b"nobody").hexdigest()
 
 
@@ -98,24 +97,6 @@ def _hash(secret: str) -> str:
 
 
 @dataclass
-class Bucket:
-    """A token bucket: `rate` a minute, as many at once."""
-
-    rate: int
-    left: float
-    filled: float
-
-    def take(self, now: float) -> float:
-        """Take one; returns 0, or the seconds to wait."""
-        self.left = min(float(self.rate), self.left + (now - self.filled) * self.rate / 60)
-        self.filled = now
-        if self.left >= 1:
-            self.left -= 1
-            return 0.0
-        return (1 - self.left) * 60 / self.rate
-
-
-@dataclass
 class Gatekeeper:
     """Lets a request in, or says why not."""
 
@@ -123,13 +104,11 @@ class Gatekeeper:
     per_minute_by_address: int = 6000
     max_in_flight: int = 256
     clock: Callable[[], float] = time.monotonic
+    usage: Usage = field(default_factory=Usage)
     _keys: dict[str, AccessKey] = field(default_factory=dict)
     _read: tuple[int, int] = (0, 0)  # modification time and size of the file as read
     _checked: float = -10.0
     _required: bool = False
-    _buckets: OrderedDict[str, Bucket] = field(default_factory=OrderedDict)
-    _days: dict[tuple[str, int], int] = field(default_factory=dict)
-    _tokens: dict[tuple[str, int], int] = field(default_factory=dict)
 
     @property
     def has_keys(self) -> bool:
@@ -165,36 +144,20 @@ class Gatekeeper:
         return known
 
     def _count(self, name: str, rate: int) -> None:
-        now = self.clock()
-        bucket = self._buckets.get(name)
-        if bucket is None or bucket.rate != rate:
-            bucket = self._buckets[name] = Bucket(rate, float(rate), now)
-            while len(self._buckets) > REMEMBERED:
-                self._buckets.popitem(last=False)
-        wait = bucket.take(now)
+        wait = self.usage.take_rate(name, rate)
         if wait:
             raise HttpError(429, "too many requests", code="rate_limited", retry_after=max(1, round(wait + 0.5)))
 
     def _count_day(self, key: AccessKey) -> None:
-        day = int(time.time() // 86400)
-        used = self._days.get((key.id, day), 0)
-        if used >= key.per_day:
-            left = int(86400 - time.time() % 86400)
-            raise HttpError(429, "this key's requests for today are used up", code="quota", retry_after=left)
-        spent = self._tokens.get((key.id, day), 0)
-        if key.tokens_per_day is not None and spent >= key.tokens_per_day:
-            left = int(86400 - time.time() % 86400)
-            raise HttpError(429, "this key's tokens for today are used up", code="quota", retry_after=left)
-        if not used:
-            self._tokens = {known: count for known, count in self._tokens.items() if known[1] == day}
-            self._days = {known: count for known, count in self._days.items() if known[1] == day}
-        self._days[(key.id, day)] = used + 1
+        gone = self.usage.take_day(key.id, key.per_day, key.tokens_per_day)
+        if gone:
+            left = int(86400 - self.usage.wall() % 86400)
+            raise HttpError(429, f"this key's {gone} for today are used up", code="quota", retry_after=left)
 
     def spend(self, key_id: str, tokens: int) -> None:
         """Count the predictor's tokens that a request of this key took; known only when it is answered, so the
         request that goes beyond the quota is still answered whole."""
-        at = (key_id, int(time.time() // 86400))
-        self._tokens[at] = self._tokens.get(at, 0) + tokens
+        self.usage.spend(key_id, tokens)
 
     def _refresh(self) -> None:
         """Read the keys again if their file has changed; looked at once a second at most."""

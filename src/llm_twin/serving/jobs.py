@@ -97,6 +97,11 @@ class Jobs:
         names = ("id", "model", "status", "created", "updated", "error", "questions", "answered")
         return dict(zip(names, row, strict=True))
 
+    def owner_of(self, job: str) -> str:
+        """Whose job it is: the id of an access key, or the empty string."""
+        row = self.database.execute("select owner from jobs where id = ?", (job,)).fetchone()
+        return str(row[0]) if row else ""
+
     def results(self, owner: str, job: str) -> dict[str, Any]:
         """A job's state with its answers so far, in the order of the questions."""
         state = self.describe(owner, job)

@@ -42,6 +42,7 @@ class Service:
         self.state_dir = state_dir
         self.make_model = make_model  # KServe's model of a twin that came
         self.read_texts = read_texts  # told of twins whose texts are new to the guards
+        self.spend: Callable[[str, int], None] = lambda key, tokens: None  # counts a job's tokens for its owner's key
         self.repository: Any = None  # KServe's, once the server is up
         self.jobs: Jobs | None = None
         self._worker: asyncio.Task[None] | None = None
@@ -126,7 +127,9 @@ class Service:
         while model in self.waiting:
             await asyncio.sleep(1)
         logs.request_id.set(request_id)
-        asked = Asked(question, origin=Origin(request_id))
+        owner = self.jobs.owner_of(request_id.rpartition("-")[0]) if self.jobs else ""
+        origin = Origin(request_id, spend=lambda tokens: self.spend(owner, tokens) if owner else None)
+        asked = Asked(question, origin=origin)
         if model not in self.twins:
             raise InputError(f"the twin {model} is no longer here", "ask another")
         return (await answer_question(asked, self.twins[model], self.parts)).model_dump()

@@ -40,6 +40,7 @@ from llm_twin.serving.retrieving import RememberingEncoder, make_retrieve, make_
 from llm_twin.serving.routes import list_routes
 from llm_twin.serving.service import Service
 from llm_twin.serving.twins import ServerConfig, Twin, read_server_config
+from llm_twin.serving.usage import Usage
 from llm_twin.serving.watching import at_release, take_over, watch_versions
 
 logger = logging.getLogger("llm_twin.serving")
@@ -70,6 +71,7 @@ def main(arguments: list[str] | None = None) -> None:
         config = at_release(read_server_config(options.config), options.predictor_host, dict(os.environ))
         parts, recorder = build_parts(config)
         service = make_service(config, parts)
+        usage = Usage(config.state_dir / "usage.db" if config.state_dir else None)
     except TwinError as error:
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)
@@ -77,7 +79,8 @@ def main(arguments: list[str] | None = None) -> None:
     take_over(service, config.twins, prompts)
     watching = (service, options.config, config.twins, prompts)
     threading.Thread(target=watch_versions, args=watching, name="versions", daemon=True).start()
-    gatekeeper = Gatekeeper(options.keys, options.per_minute, options.max_in_flight)
+    service.spend = usage.spend
+    gatekeeper = Gatekeeper(options.keys, options.per_minute, options.max_in_flight, usage=usage)
 
     def stop() -> None:
         service.stopping = True
@@ -96,6 +99,7 @@ def main(arguments: list[str] | None = None) -> None:
         on_stop=stop,
         on_start=start,
     )
+    usage.close()
     prompts.close()
     if recorder is not None:
         recorder.close(timeout_seconds=15)
