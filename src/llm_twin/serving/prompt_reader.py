@@ -25,15 +25,17 @@ def main() -> None:
     out, sys.stdout = sys.stdout, sys.stderr  # nothing that a library prints may pass for an answer
     tracking_uri, every_seconds = sys.argv[1], float(sys.argv[2])
     waiting = selectors.DefaultSelector()
-    waiting.register(sys.stdin, selectors.EVENT_READ)
+    given = sys.stdin.fileno()  # not the text above it, whose buffer could hide a second line from the selector
+    waiting.register(given, selectors.EVENT_READ)
     wanted: list[list[str]] = []
-    told = ""
+    told, read = "", b""
     while True:
         if waiting.select(every_seconds):
-            line = sys.stdin.readline()
-            if not line:
+            more = os.read(given, 1 << 16)
+            if not more:
                 return
-            wanted = json.loads(line)
+            *lines, read = (read + more).split(b"\n")
+            wanted = json.loads(lines[-1]) if lines else wanted
         line = json.dumps(look(tracking_uri, wanted))
         if line != told:
             told = line
@@ -43,11 +45,12 @@ def main() -> None:
 
 def look(tracking_uri: str, wanted: list[list[str]]) -> dict[str, object]:
     """What the registry holds for each pair of alias and author; after a problem, nothing."""
-    found: dict[str, dict[str, list[str]]] = {}
     try:
-        for alias, author in wanted:
-            prompts = resolve(tracking_uri, alias, author).items()
-            found[f"{alias} {author}"] = {name: [one.label, one.template] for name, one in prompts}
+        resolved = resolve(tracking_uri, [(alias, author) for alias, author in wanted])
+        found = {
+            f"{alias} {author}": {name: [one.label, one.template] for name, one in prompts.items()}
+            for (alias, author), prompts in resolved.items()
+        }
     except TwinError as error:
         return {"found": {}, "problem": error.message.replace(tracking_uri, "MLflow")}  # it may hold a password
     except Exception as error:  # noqa: BLE001 - the process's edge: the server reports it and we look again

@@ -6,9 +6,10 @@ author's own is `twin_system.<author>`; it goes before the one for all.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from llm_twin.errors import InputError, StoreError
@@ -93,17 +94,21 @@ def list_registered(tracking_uri: str) -> list[Registered]:
     return sorted(found, key=lambda one: (one.name, -one.version))
 
 
-def resolve(tracking_uri: str, alias: str, author: str) -> dict[str, Registered]:
-    """Which version of each prompt an author's twin writes: the author's own with that alias, else the one for all;
-    a prompt that has neither is missing here. Raises StoreError."""
-    found: dict[str, Registered] = {}
+def resolve(tracking_uri: str, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str], dict[str, Registered]]:
+    """For each pair of alias and author, which version of each prompt the author's twin writes: the author's own with
+    that alias, else the one for all; a prompt that has neither is missing. Raises StoreError."""
     with _registry(tracking_uri) as genai:
-        for name in PROMPT_NAMES:
-            for full in (registered_name(name, author), name):
-                prompt = genai.load_prompt(f"prompts:/{full}@{alias}", **_FRESH)
-                if prompt is not None:
-                    found[name] = _read(prompt)
-                    break
+        known = {prompt.name for prompt in genai.search_prompts()}  # so that authors without prompts cost nothing
+
+        @cache
+        def load(full: str, alias: str) -> Registered | None:
+            prompt = genai.load_prompt(f"prompts:/{full}@{alias}", **_FRESH) if full in known else None
+            return None if prompt is None else _read(prompt)
+
+        found: dict[tuple[str, str], dict[str, Registered]] = {}
+        for alias, author in wanted:
+            chosen = {name: load(registered_name(name, author), alias) or load(name, alias) for name in PROMPT_NAMES}
+            found[alias, author] = {name: one for name, one in chosen.items() if one is not None}
     return found
 
 
