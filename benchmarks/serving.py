@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--skip-load", action="store_true", help="leave out throughput and streams without retrieval")
     parser.add_argument("--skip-retrieval", action="store_true", help="leave out the rows that need an index")
     parser.add_argument("--skip-batching", action="store_true", help="leave out micro-batching")
+    parser.add_argument("--skip-speed", action="store_true", help="leave out guesses, static cache and compilation")
 
 
 def run(args: argparse.Namespace) -> dict[str, float | int | str]:
@@ -42,6 +43,10 @@ def run(args: argparse.Namespace) -> dict[str, float | int | str]:
         from benchmarks.serving_batching import measure_batching
 
         figures |= measure_batching(args.rounds)
+    if not args.skip_speed:
+        from benchmarks.serving_speed import measure_speed
+
+        figures |= measure_speed(args.rounds)
     return figures
 
 

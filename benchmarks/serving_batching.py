@@ -20,7 +20,7 @@ def measure_batching(rounds: int) -> dict[str, float | int | str]:
     from llm_twin.serving.generation import BASE, Engine, Row, SamplingChoice
 
     with tempfile.TemporaryDirectory(prefix="bench-batching-") as folder:
-        _make_model(Path(folder))
+        make_model(Path(folder))
         engine = Engine(folder, {}, max_batch=WAITING, wait_seconds=0.02)
         engine.model.generation_config.eos_token_id = None
         engine.tokenizer.eos_token = None
@@ -61,25 +61,29 @@ def measure_batching(rounds: int) -> dict[str, float | int | str]:
     return {"microbatch_ratio": round(statistics.median(ratios), 2)}
 
 
-def _make_model(folder: Path) -> None:
-    """A Llama of a seedling's size with random weights: what it writes does not matter here."""
+def make_model(
+    folder: Path, *, layers: int = 6, width: int = 256, vocabulary: int = 8192, context: int = 1024, seed: int = 1
+) -> None:
+    """A Llama with random weights: what it writes does not matter here. Of a seedling's size, if no other is asked
+    for."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-    torch.manual_seed(1)
+    torch.manual_seed(seed)
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    raw = Tokenizer(models.BPE(vocab={letter: i for i, letter in enumerate(letters)}, merges=[]))
+    vocab = {letter: i for i, letter in enumerate(letters)}
+    raw = Tokenizer(models.BPE(vocab=vocab | {f"<{i}>": i for i in range(len(vocab), min(vocabulary, 512))}, merges=[]))
     raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     raw.decoder = decoders.ByteLevel()
-    PreTrainedTokenizerFast(tokenizer_object=raw, model_max_length=1024).save_pretrained(folder)
+    PreTrainedTokenizerFast(tokenizer_object=raw, model_max_length=context).save_pretrained(folder)
     config = LlamaConfig(
-        vocab_size=8192,
-        hidden_size=256,
-        intermediate_size=704,
-        num_hidden_layers=6,
+        vocab_size=vocabulary,
+        hidden_size=width,
+        intermediate_size=width * 11 // 4,
+        num_hidden_layers=layers,
         num_attention_heads=8,
         num_key_value_heads=4,
-        max_position_embeddings=1024,
+        max_position_embeddings=context,
     )
     LlamaForCausalLM(config).save_pretrained(folder)

@@ -44,7 +44,11 @@ class EngineRecipe(Section):
     quantization: Literal["", "gptq", "awq", "marlin", "fp8", "bitsandbytes"] = Field(
         default="", description="how the weights are stored; empty: as the model's own configuration says"
     )
-    kv_cache: Literal["", "fp8"] = Field(default="", description="number format of keys and values; empty: the model's")
+    kv_cache: Literal["", "fp8", "static"] = Field(
+        default="",
+        description="keys and values: fp8 on GPU engines; static: laid out at the start (the local predictor; TGI and "
+        "vLLM always do); empty: the model's format, as they come",
+    )
     max_tokens: int = Field(
         default=0, ge=0, le=1_000_000, description="of prompt and answer together; 0: as the manifest says (4096)"
     )
@@ -121,6 +125,10 @@ class ServingRecipe(Section):
         pattern=r"^[A-Za-z0-9._-]{0,100}$",
         description="prompts come from MLflow's registry, the version with this alias; empty: the package's",
     )
+    model: Literal["adapter", "merged", "gptq"] = Field(
+        default="adapter",
+        description="what one machine serves; merged and gptq: one twin, without base and SFT beside it",
+    )
     max_new_tokens: int = Field(default=160, ge=1)
     temperature: float = Field(default=0.0, ge=0, le=2)
     min_support: float = Field(default=0.6, ge=0, le=1, description="below it a sentence counts as unsupported")
@@ -132,4 +140,5 @@ class ServingRecipe(Section):
     max_extract_sentences: int = Field(default=3, ge=1, le=20)
     questions: list[str] = Field(default=[], description="asked at the end of a run")
     engine: EngineRecipe = EngineRecipe()
+    compile: bool = Field(default=False, description="the local predictor's model with torch.compile (C++ compiler)")
     hedging: HedgingRecipe = HedgingRecipe()

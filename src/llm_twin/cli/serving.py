@@ -223,7 +223,7 @@ def _served(authors: list[str], host: str, port: int, threads: int, with_keys: b
     from llm_twin.serving.access import check_binding
     from llm_twin.serving.probe import find_endpoint, serve_twins
     from llm_twin.serving.twins import plan_serving, read_twin_files
-    from llm_twin.settings import RegistrySettings
+    from llm_twin.settings import QuantizeSettings, RegistrySettings
 
     home = _home()
     files = [file for file in read_twin_files(home.twins) if not authors or file.author.id in authors]
@@ -252,6 +252,7 @@ def _served(authors: list[str], host: str, port: int, threads: int, with_keys: b
             port=port,
             threads=threads,
             adapter_root=home.root,
+            quantize_python=QuantizeSettings().python,
             transformer_arguments=["--keys", str(keys_file)] if with_keys else [],
         ) as served,
     ):

@@ -16,6 +16,7 @@ QUANTIZATION = {
     "tgi": {"gptq": "gptq", "awq": "awq", "marlin": "marlin", "fp8": "fp8", "bitsandbytes": "bitsandbytes"},
     "vllm": {"gptq": "gptq", "awq": "awq", "marlin": "gptq_marlin", "fp8": "fp8", "bitsandbytes": "bitsandbytes"},
 }
+# Both lay their room for keys and values out when they start, so that `static` asks nothing of them.
 KV_CACHE = {"tgi": {"fp8": "fp8_e4m3fn"}, "vllm": {"fp8": "fp8"}}
 LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # that vLLM takes
 NGRAM = 4  # tokens: how long a piece of the prompt vLLM looks for
@@ -40,7 +41,7 @@ def engine_arguments(recipe: EngineRecipe, engine: str) -> list[str]:
     if recipe.quantization:
         option = "--quantize" if engine == "tgi" else "--quantization"
         arguments.append(f"{option}={QUANTIZATION[engine][recipe.quantization]}")
-    if recipe.kv_cache:
+    if recipe.kv_cache in KV_CACHE[engine]:
         arguments.append(f"--kv-cache-dtype={KV_CACHE[engine][recipe.kv_cache]}")
     return arguments + (_tgi_only(recipe) if engine == "tgi" else _vllm_only(recipe))
 

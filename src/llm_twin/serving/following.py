@@ -17,7 +17,7 @@ from llm_twin.digests import digest_bytes
 from llm_twin.errors import ServiceError
 from llm_twin.serving.probe import Served
 from llm_twin.serving.processes import write_json
-from llm_twin.serving.twins import Twin, TwinFile, plan_serving, read_server_config
+from llm_twin.serving.twins import Twin, TwinFile, model_folder, plan_serving, read_server_config
 
 UNLOAD_AFTER_SECONDS = 150.0  # longer than the transformer waits for its predictor
 LOAD_TIMEOUT_SECONDS = 300.0
@@ -94,7 +94,7 @@ def _why_not(file: TwinFile, served: Served) -> str:
     """Why the running servers cannot take this twin; empty where they can."""
     if file.serving.endpoint.rstrip("/") != served.endpoint:
         return "it answers through another endpoint, start the server again"
-    if not served.endpoint and file.base != served.base:
+    if not served.endpoint and model_folder(file) != served.base:
         return "it stands on another base model, start the server again"
     if file.features.embedder != served.twins[0].embedder:
         return "its index has another embedder, start the server again"

@@ -11,45 +11,16 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from llm_twin.errors import ModelError
+from llm_twin.serving.decoding import Decoding, Speed, check_attention, compile_forward, decode
+from llm_twin.serving.guessing import AlwaysPad, DraftModel, Lookup
+from llm_twin.serving.rows import BASE, Finish, Row, SamplingChoice, pick_token
 
-BASE = "__base__"  # peft's name for "no adapter" in a mixed batch
-
-Finish = Literal["stop", "length", "cancelled"]
-
-
-@dataclass(frozen=True)
-class SamplingChoice:
-    """How a row's tokens are chosen; temperature 0 is greedy."""
-
-    max_tokens: int
-    temperature: float = 0.0
-    top_p: float = 1.0
-    top_k: int = 0
-    repetition_penalty: float = 1.0
-    presence_penalty: float = 0.0
-    frequency_penalty: float = 0.0
-    seed: int | None = None
-    stop: tuple[str, ...] = ()
-
-
-@dataclass
-class Row:
-    """One text to write. `emit(text, finish)` is called from the engine's thread as text becomes final."""
-
-    tokens: list[int]
-    sampling: SamplingChoice
-    adapter: str
-    emit: Callable[[str, Finish | Exception | None], None]
-    written: list[int] = field(default_factory=list)
-    sent: int = 0  # characters handed over
-    cancelled: bool = False
-    generator: Any = None
+__all__ = ["BASE", "Engine", "Finish", "Row", "SamplingChoice", "Speed", "load_model", "pick_token"]
 
 
 class Engine:
@@ -64,6 +35,7 @@ class Engine:
         wait_seconds: float = 0.005,
         max_waiting: int = 256,
         threads: int = 0,
+        speed: Speed = Speed(),
     ) -> None:
         import torch
 
@@ -72,6 +44,8 @@ class Engine:
         self.model, self.tokenizer = load_model(model_path)
         self.device = next(self.model.parameters()).device
         self.max_length = _context_length(self.model, self.tokenizer)
+        self.speed = speed
+        self.how = self._plan()
         self.adapters: list[str] = []
         self.max_batch, self.wait_seconds = max_batch, wait_seconds
         self.batches = 0
@@ -80,8 +54,48 @@ class Engine:
         self._waiting: queue.Queue[Row | None] = queue.Queue(max_waiting)
         for name, path in adapters.items():
             self.load_adapter(name, path)
+        self._compile()
         self._thread = threading.Thread(target=self._run, name="generation", daemon=True)
         self._thread.start()
+
+    def _plan(self) -> Decoding:
+        """How this engine's batches are decoded. Raises ModelError where the model is not fit for it."""
+        speed = self.speed
+        how = Decoding(self.max_length, self.tokenizer.pad_token_id or 0, static=speed.static)
+        if speed.static:
+            check_attention(self.model, "a static cache")
+        if speed.speculation == "none":
+            return how
+        check_attention(self.model, "speculation")
+        how.guesses = speed.guesses
+        if speed.speculation == "lookup":
+            how.make_guesser = Lookup
+            return how
+        draft, tokenizer = load_model(speed.draft_model)
+        check_attention(draft, "speculation's draft model")
+        if tokenizer.get_vocab() != self.tokenizer.get_vocab():
+            raise ModelError(
+                f"the draft model in {speed.draft_model} has another vocabulary than the model",
+                "give a smaller model of the same family",
+            )
+        how.make_guesser = lambda: DraftModel(draft)
+        return how
+
+    def _compile(self) -> None:
+        """Compile the forward pass, and use it once, so that no request pays for it. Raises ModelError."""
+        import torch
+
+        if not self.speed.compile:
+            return
+        how = self.how
+        how.compiled = compile_forward(self.model)
+        # One row or more, with guesses or without: each is compiled for itself, and then serves all sizes.
+        plans = [replace(how, guesses=0)] + [replace(how, make_guesser=AlwaysPad)] * bool(how.guesses)
+        for plan in plans:
+            for count in (1, 2):
+                rows = [Row([how.pad] * 8, SamplingChoice(8), BASE, lambda text, finish: None) for _ in range(count)]
+                with self._lock, torch.inference_mode(), _adapters_of(self.model, rows) as chosen:
+                    decode(self.model, rows, chosen, _write, plan)
 
     def load_adapter(self, name: str, path: str | Path) -> None:
         """Load a LoRA adapter (again: replaces it) while running. Raises ModelError."""
@@ -102,6 +116,8 @@ class Engine:
                     f"the adapter in {path} does not fit the base: {error}", "train it on this base"
                 ) from error
             self.model.eval()
+            if self.how.compiled is not None:
+                self.how.compiled = compile_forward(self.model)
             if name not in self.adapters:
                 self.adapters.append(name)
 
@@ -172,46 +188,7 @@ class Engine:
         self.batches += 1
         self.rows += len(rows)
         with torch.inference_mode(), _adapters_of(self.model, rows) as chosen:
-            self._decode(rows, chosen)
-
-    def _decode(self, rows: list[Row], chosen: list[str] | None) -> None:
-        import torch
-
-        longest = max(len(row.tokens) for row in rows)
-        pad = self.tokenizer.pad_token_id or 0
-        tokens = torch.tensor([[pad] * (longest - len(r.tokens)) + r.tokens for r in rows], device=self.device)
-        mask = torch.tensor([[0] * (longest - len(r.tokens)) + [1] * len(r.tokens) for r in rows], device=self.device)
-        positions = (mask.cumsum(-1) - 1).clamp(min=0)
-        cache = None
-        for row in rows:
-            if row.sampling.seed is not None:
-                row.generator = torch.Generator(device=self.device).manual_seed(row.sampling.seed % 2**63)
-        while rows:
-            extra: dict[str, Any] = {} if chosen is None else {"adapter_names": chosen}
-            result = self.model(
-                input_ids=tokens,
-                attention_mask=mask,
-                position_ids=positions,
-                past_key_values=cache,
-                use_cache=True,
-                logits_to_keep=1,
-                **extra,
-            )
-            cache = result.past_key_values
-            picked = [pick_token(result.logits[i, -1].float(), row) for i, row in enumerate(rows)]
-            left = [i for i, row in enumerate(rows) if not self._advance(row, picked[i])]
-            if len(left) < len(rows):
-                if not left:
-                    return
-                rows = [rows[i] for i in left]
-                picked = [picked[i] for i in left]
-                chosen = None if chosen is None else [chosen[i] for i in left]
-                index = torch.tensor(left, device=self.device)
-                cache.batch_select_indices(index)
-                mask, positions = mask[index], positions[index]
-            tokens = torch.tensor([[token] for token in picked], device=self.device)
-            mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=-1)
-            positions = positions[:, -1:] + 1
+            decode(self.model, rows, chosen, self._advance, self.how)
 
     def _advance(self, row: Row, token: int) -> bool:
         """Take one token; hand over what is final. True when the row is done."""
@@ -250,31 +227,9 @@ class Engine:
         return {token for token in ends | {self.tokenizer.eos_token_id} if token is not None}
 
 
-def pick_token(logits: Any, row: Row) -> int:
-    """The next token of one row from its logits (vocabulary,), float32."""
-    import torch
-
-    sampling = row.sampling
-    if sampling.repetition_penalty != 1.0:
-        seen = torch.tensor(sorted({*row.tokens, *row.written}), device=logits.device)
-        scores = logits[seen]
-        logits[seen] = torch.where(
-            scores > 0, scores / sampling.repetition_penalty, scores * sampling.repetition_penalty
-        )
-    if row.written and (sampling.presence_penalty or sampling.frequency_penalty):
-        written, counts = torch.tensor(row.written, device=logits.device).unique(return_counts=True)
-        logits[written] -= sampling.presence_penalty + sampling.frequency_penalty * counts
-    if sampling.temperature < 1e-5:
-        return int(logits.argmax())
-    logits = logits / sampling.temperature
-    if sampling.top_k > 0:
-        kept = torch.topk(logits, min(sampling.top_k, logits.numel())).values[-1]
-        logits = logits.masked_fill(logits < kept, float("-inf"))
-    if sampling.top_p < 1:
-        ordered, order = logits.sort(descending=True)
-        beyond = ordered.softmax(-1).cumsum(-1) - ordered.softmax(-1) >= sampling.top_p
-        logits = logits.index_fill(0, order[beyond], float("-inf"))
-    return int(torch.multinomial(logits.softmax(-1), 1, generator=row.generator))
+def _write(row: Row, token: int) -> bool:
+    row.written.append(token)
+    return len(row.written) >= row.sampling.max_tokens
 
 
 class _adapters_of:
@@ -285,9 +240,7 @@ class _adapters_of:
         self.disabled: Any = None
 
     def __enter__(self) -> list[str] | None:
-        from peft import PeftModel
-
-        if not isinstance(self.model, PeftModel):
+        if not hasattr(self.model, "peft_config"):  # no adapter was ever loaded; peft may not even be installed
             return None
         if len(set(self.names)) > 1:
             return self.names

@@ -24,7 +24,7 @@ from typing import Any
 from llm_twin.errors import ModelError, TwinError
 from llm_twin.logs import REQUEST_ID, event, start_logging
 from llm_twin.serving.chat_models import ChatRequest, CompletionRequest, Sampling, parse_body
-from llm_twin.serving.generation import BASE, Engine, Finish, Row, SamplingChoice
+from llm_twin.serving.generation import BASE, Engine, Finish, Row, SamplingChoice, Speed
 from llm_twin.serving.http import Call, Disconnected, HttpError, Receive, Scope, Send, parse_json
 
 logger = logging.getLogger("llm_twin.serving.predictor")
@@ -238,6 +238,8 @@ class Predictor:
             "rows_total": self.engine.rows,
             "running": self.running,
             "waiting": self.engine.waiting,
+            "steps_total": self.engine.how.steps,
+            "right_guesses_total": self.engine.how.right,
         }
         return "".join(f"llm_twin_predictor_{name} {value}\n" for name, value in figures.items())
 
@@ -317,6 +319,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--max-waiting", type=int, default=256)
     parser.add_argument("--batch-wait-ms", type=float, default=5.0)
     parser.add_argument("--threads", type=int, default=0, help="of torch; 0: its own choice")
+    parser.add_argument("--speculation", choices=["none", "lookup", "draft"], default="none", help="who guesses ahead")
+    parser.add_argument("--draft-model", default="", help="folder of a smaller model of the same vocabulary")
+    parser.add_argument("--guesses", type=int, default=4, help="tokens guessed ahead, at most")
+    parser.add_argument("--static-cache", action="store_true", help="keys and values in room that is laid out first")
+    parser.add_argument("--compile", action="store_true", help="with torch.compile; needs a C++ compiler")
     options = parser.parse_args(arguments)
     start_logging("predictor")
     import uvicorn
@@ -330,6 +337,9 @@ def main(arguments: list[str] | None = None) -> None:
             wait_seconds=options.batch_wait_ms / 1000,
             max_waiting=options.max_waiting,
             threads=options.threads,
+            speed=Speed(
+                options.speculation, options.draft_model, options.guesses, options.static_cache, options.compile
+            ),
         )
     except ValueError:
         sys.exit("--adapter takes NAME=DIR")

@@ -15,6 +15,7 @@ from llm_twin.documents import Answer, AnswerSentence, Author, Citation
 from llm_twin.errors import InputError, ServiceError
 from llm_twin.progress import track
 from llm_twin.recipe_serving import ServingRecipe
+from llm_twin.serving.local_engine import find_python, speed_arguments
 from llm_twin.serving.processes import free_port, run_server, write_json
 from llm_twin.serving.twins import ServerConfig, Twin
 
@@ -50,11 +51,13 @@ def serve_twins(
     threads: int = 0,
     adapter_root: Path | None = None,
     transformer_arguments: Sequence[str] = (),
+    quantize_python: Path | None = None,
 ) -> Iterator[Served]:
     """Predictor and transformer as child processes until the block ends.
 
-    `adapters` maps the predictor's model names to folders; from `adapter_root` more may be loaded later. Raises
-    ServiceError when one does not come up.
+    `adapters` maps the predictor's model names to folders; from `adapter_root` more may be loaded later. A GPTQ model
+    in place of the base runs in `quantize_python`, the interpreter that has gptqmodel. Raises ServiceError when one
+    does not come up.
     """
     predictor_port, port = free_port(), port or free_port()
     endpoint = find_endpoint(twins)
@@ -64,6 +67,7 @@ def serve_twins(
         arguments += ["--adapter", f"{name}={path}"]
     if adapter_root is not None:
         arguments += ["--adapter-root", str(adapter_root)]
+    arguments += speed_arguments(twins)
     config = ServerConfig(
         twins=list(twins),
         predictor=predictor_url,
@@ -77,7 +81,10 @@ def serve_twins(
         write_json(folder / "server.json", config.model_dump(mode="json"))
         if not endpoint:
             health = f"http://127.0.0.1:{predictor_port}/health"
-            stack.enter_context(run_server("llm_twin.serving.predictor", arguments, health, logs / "predictor.log"))
+            python = find_python(twins, quantize_python)
+            stack.enter_context(
+                run_server("llm_twin.serving.predictor", arguments, health, logs / "predictor.log", python=python)
+            )
         url = f"http://{host}:{port}"
         reach = f"http://127.0.0.1:{port}" if host in ("0.0.0.0", "::") else url
         stack.enter_context(
@@ -172,6 +179,7 @@ def probe_twin(
     """Serve one author's twin and ask the recipe's questions over both protocols."""
     if not recipe.questions:
         return []
+    recipe = recipe.model_copy(update={"model": "adapter"})  # what it is given; merged and GPTQ are made of it
     model = recipe.endpoint_model if recipe.endpoint else "twin"
     twin = Twin(name=author.id, author=author, model=model, index=index, release=release, serving=recipe)
     with serve_twins(

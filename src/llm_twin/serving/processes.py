@@ -16,6 +16,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import llm_twin
 from llm_twin.errors import ServiceError
 
 PR_SET_PDEATHSIG = 1
@@ -30,14 +31,19 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def run_server(
-    module: str, arguments: list[str], ready_url: str, log: Path, timeout_seconds: float = 300
+    module: str,
+    arguments: list[str],
+    ready_url: str,
+    log: Path,
+    timeout_seconds: float = 300,
+    python: str | Path = sys.executable,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run `python -m module …` until the block ends; enter once `ready_url` answers 200.
 
     Raises ServiceError, with the end of the log, if it dies before or takes too long. The kernel ends the
     child should this process be killed (Linux).
     """
-    process = start_server(module, arguments, log)
+    process = start_server(module, arguments, log, python)
     try:
         wait_ready(process, ready_url, log, timeout_seconds)
         yield process
@@ -45,12 +51,22 @@ def run_server(
         stop_server(process)
 
 
-def start_server(module: str, arguments: list[str], log: Path) -> subprocess.Popen[bytes]:
-    """Start `python -m module …` in a session of its own, its output going to `log`."""
+def start_server(
+    module: str, arguments: list[str], log: Path, python: str | Path = sys.executable
+) -> subprocess.Popen[bytes]:
+    """Start `python -m module …` in a session of its own, its output going to `log`.
+
+    Another interpreter than this one finds this package, and nothing else of this one's.
+    """
+    environment = dict(os.environ)
+    if str(python) != sys.executable:
+        environment["PYTHONPATH"] = str(Path(llm_twin.__file__).parents[1])
+        environment.setdefault("GPTQMODEL_CPU_WORKERS", "2")  # its own choice for two cores is one, too few for it
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         return subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
+            [str(python), "-m", module, *arguments],
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -149,9 +149,12 @@ def plan_serving(files: list[TwinFile]) -> tuple[list[Twin], str, dict[str, str]
     """Many twins on one base: the twins, the base's folder, and the predictor's adapters (model name →
     folder).
 
-    Each twin answers with its preferred adapter; base and SFT are its variants, for comparison. Raises
-    InputError where the twins do not share a base.
+    Each twin answers with its preferred adapter; base and SFT are its variants, for comparison. A single twin whose
+    recipe asks for the merged or the GPTQ model has that one in the base's place. Raises InputError where the twins do
+    not share a base, or that model is missing.
     """
+    if any(file.serving.model != "adapter" and not file.serving.endpoint for file in files):
+        return plan_whole_model(files)
     base = files[0].base
     strange = next((file for file in files if file.base != base), None)
     if strange is not None:
@@ -183,3 +186,33 @@ def plan_serving(files: list[TwinFile]) -> tuple[list[Twin], str, dict[str, str]
             )
         )
     return twins, base, adapters
+
+
+def model_folder(file: TwinFile) -> str:
+    """The model that the predictor loads for a twin: its base, or what its recipe takes in the base's place."""
+    return {"adapter": file.base, "merged": file.merged, "gptq": file.quantized}[file.serving.model]
+
+
+def plan_whole_model(files: list[TwinFile]) -> tuple[list[Twin], str, dict[str, str]]:
+    """As `plan_serving`, for the one twin that answers with its merged or GPTQ model."""
+    if len(files) > 1:
+        raise InputError(
+            "serving.model: merged and gptq are for one twin; adapters let many share a base",
+            "serve it apart with --author, or set serving.model: adapter",
+        )
+    file = files[0]
+    model = model_folder(file)
+    if not model or not Path(model).is_dir():
+        raise InputError(
+            f"the twin of {file.author.id} has no {file.serving.model} model", "build it again with `twin run`"
+        )
+    twin = Twin(
+        name=file.author.id,
+        author=file.author,
+        model="base",
+        index=file.index,
+        release=file.release,
+        embedder=file.features.embedder,
+        serving=file.serving,
+    )
+    return [twin], model, {}
