@@ -19,9 +19,13 @@ def drop_duplicates(hits: Sequence[Hit]) -> list[Hit]:
     """
     revision: dict[str, tuple[str, str]] = {}
     kept: list[Hit] = []
-    vectors: list[np.ndarray] = []  # of those kept
+    rows: list[int] = []  # of those kept
     texts: set[str] = set()
+    vectors = np.stack([hit.vector for hit in hits if hit.vector is not None] or [np.zeros(1)])
+    alike = vectors @ vectors.T > SAME_COSINE
+    row = -1
     for hit in hits:
+        row += hit.vector is not None
         own = (hit.chunk.revision_id, str(hit.chunk.metadata.get("source", "")))
         if revision.setdefault(hit.chunk.document_id, own) != own:
             continue
@@ -29,9 +33,9 @@ def drop_duplicates(hits: Sequence[Hit]) -> list[Hit]:
         if text in texts:
             continue
         if hit.vector is not None:
-            if vectors and float((np.stack(vectors) @ hit.vector).max()) > SAME_COSINE:
+            if alike[row, rows].any():
                 continue
-            vectors.append(hit.vector)
+            rows.append(row)
         texts.add(text)
         kept.append(hit)
     return kept

@@ -102,11 +102,11 @@ _OF_FEEDBACK = ("_feedback_weight", "_feedback_chunks", "_feedback_terms")
 def measure_gains(
     items: Sequence[KnownItem], author: str, index: VectorIndex, encoder: Encoder, recipe: RetrievalRecipe
 ) -> list[float]:
-    """nDCG@10 of each item: its answers found, its own chunk hidden."""
+    """nDCG@10 of each item: its answers found, its own text hidden."""
     asked = recipe.model_copy(update={"top_k": DEPTH, "self_query": "none", "compress": False})
     found = []
     for item in items:
-        hits = search(item.query, author, index, encoder, asked, hidden=[item.source_chunk]).hits
+        hits = search(item.query, author, index, encoder, asked, hidden=item.hidden).hits
         gain = sum(1 / math.log2(at + 2) for at, hit in enumerate(hits) if hit.chunk.chunk_id in item.answers)
         found.append(gain / sum(1 / math.log2(at + 2) for at in range(min(DEPTH, len(item.answers)))))
     return found

@@ -15,7 +15,7 @@ from llm_twin.retrieval.diversity import diversify, drop_duplicates
 from llm_twin.retrieval.expansion import find_synonyms
 from llm_twin.retrieval.feedback import expand_terms, expand_vector
 from llm_twin.retrieval.fusion import fuse, fuse_ranks, fuse_weighted
-from llm_twin.retrieval.known_items import make_known_items
+from llm_twin.retrieval.known_items import find_subjects, make_known_items
 from llm_twin.retrieval.records import Hit
 from llm_twin.retrieval.rerank import judge_pairs, smooth_scores
 from llm_twin.retrieval.search import MAX_QUERY_CHARACTERS, check_query
@@ -165,11 +165,20 @@ def test_known_items_leave_out_their_source() -> None:
         for at in range(2 if document != "three" else 1)
     ]
     items = make_known_items(chunks, 10)
-    assert {item.source_chunk.split("-")[0] for item in items} == {"one", "two"}
+    assert [item.document_id for item in items].count("one") == [item.document_id for item in items].count("two") == 2
     assert all(item.query in text for item in items)
     for item in items:
-        assert {item.source_chunk, *item.answers} == {f"{item.source_chunk.split('-')[0]}-{at}" for at in range(2)}
+        assert {*item.hidden, *item.answers} == {f"{item.document_id}-{at}" for at in range(2)}
+        assert len(item.hidden) == 1
     assert make_known_items(chunks, 10) == items
+    assert {item.document_id for item in make_known_items(chunks, 2)} == {"one", "two"}  # each before any twice
+
+
+def test_a_query_is_prose_that_names_a_subject() -> None:
+    assert find_subjects("This is what it was and so it will be. The keeper wound the old clock each evening.") == [
+        "The keeper wound the old clock each evening."
+    ]
+    assert find_subjects("let clock = keeper.wind(&mut evening[0..6], tide::HEIGHT) || harbour << 12 + lock * 3;") == []
 
 
 def test_gain_counts_only_where_the_other_folds_agree() -> None:
