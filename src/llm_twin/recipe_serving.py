@@ -21,6 +21,9 @@ class RetrievalRecipe(Section):
         default="rules", description="filters that the question itself names"
     )
     feedback: bool = Field(default=True, description="expand a query from what it finds first")
+    feedback_focus: float = Field(
+        default=1.0, ge=0, le=8, description="power of the scores by which chunks found first count; 0: all alike"
+    )
     dense_feedback_chunks: int = Field(default=3, ge=1, le=50)
     dense_feedback_weight: float = Field(default=0.5, ge=0, le=1, description="of the mean of those chunks")
     sparse_feedback_chunks: int = Field(default=10, ge=1, le=50)

@@ -10,11 +10,18 @@ import numpy as np
 from llm_twin.features.sparse import split_terms
 
 
-def expand_vector(query: np.ndarray, found: Sequence[Sequence[float]], weight: float) -> np.ndarray:
-    """The query moved towards the mean of the vectors it found first (Rocchio 1971), of unit length."""
-    if not len(found):
+def expand_vector(
+    query: np.ndarray, found: Sequence[Sequence[float]], scores: Sequence[float], weight: float
+) -> np.ndarray:
+    """The query moved towards the mean of the vectors it found first (Rocchio 1971), of unit length.
+
+    A vector counts by its share of the scores, as a text does in RM3: what was found by far best tells most.
+    """
+    total = sum(scores)
+    if not len(found) or total <= 0:
         return query
-    center = np.asarray(found, np.float32).mean(axis=0)
+    shares = np.asarray(scores, np.float32) / total
+    center = shares @ np.asarray(found, np.float32)
     moved = (1 - weight) * query + weight * center
     return (moved / np.linalg.norm(moved)).astype(np.float32)
 

@@ -176,16 +176,19 @@ def _hit(work: _Search, found: Found, score: float, sparse_score: float | None) 
 def _learn(work: _Search, read: list[Found], scores: Mapping[str, float]) -> tuple[np.ndarray, dict[str, float]]:
     """The question's vector and terms, moved towards what it found first on both sides together."""
     recipe = work.recipe
-    vectors = [one.vector for one in read[: recipe.dense_feedback_chunks] if one.vector]
-    near = read[: recipe.sparse_feedback_chunks]
+    near = [one for one in read[: recipe.dense_feedback_chunks] if one.vector is not None]
+    texts = read[: recipe.sparse_feedback_chunks]
+    weights = {one.chunk.chunk_id: scores[one.chunk.chunk_id] ** recipe.feedback_focus for one in read}
     terms = expand_terms(
         work.terms,
-        [embedding_text(one.chunk, "headings") for one in near],
-        [scores[one.chunk.chunk_id] for one in near],
+        [embedding_text(one.chunk, "headings") for one in texts],
+        [weights[one.chunk.chunk_id] for one in texts],
         recipe.sparse_feedback_terms,
         recipe.sparse_feedback_weight,
     )
-    return expand_vector(work.vector, vectors, recipe.dense_feedback_weight), terms
+    vectors = [one.vector for one in near if one.vector is not None]
+    shares = [weights[one.chunk.chunk_id] for one in near]
+    return expand_vector(work.vector, vectors, shares, recipe.dense_feedback_weight), terms
 
 
 def _strongest(terms: Mapping[str, float], own: Mapping[str, float], count: int = 8) -> list[str]:

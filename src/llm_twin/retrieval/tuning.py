@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,7 @@ GRID: dict[str, list[Any]] = {
     "fusion": ["weighted", "rrf"],
     "alpha": [0.3, 0.4, 0.5, 0.6, 0.7],
     "feedback": [True, False],
+    "feedback_focus": [1.0, 2.0, 4.0],
     "dense_feedback_weight": [0.3, 0.5, 0.7],
     "dense_feedback_chunks": [3, 5, 10],
     "sparse_feedback_weight": [0.3, 0.5, 0.7],
@@ -60,11 +61,18 @@ def tune(
             f"{len(items)} queries could be made of {author}'s documents; tuning needs {MIN_QUERIES}",
             "collect more documents of two chunks or more, or keep the defaults",
         )
-    return fit(lambda candidate: measure_gains(items, author, index, encoder, candidate), recipe)
+    return fit(lambda candidate: measure_gains(items, author, index, encoder, candidate), recipe, assign_folds(items))
 
 
-def fit(measure: Callable[[RetrievalRecipe], list[float]], recipe: RetrievalRecipe) -> Tuned:
-    """The settings that `measure` (a value of 0…1 for each query, always in the same order) says are best."""
+def fit(
+    measure: Callable[[RetrievalRecipe], list[float]],
+    recipe: RetrievalRecipe,
+    folds: Sequence[int],
+    grid: Mapping[str, Sequence[Any]] = GRID,
+    min_gain: float = MIN_GAIN,
+) -> Tuned:
+    """The settings that `measure` (a value for each query, always in the same order) says are best, beginning with
+    `recipe`. `folds` says in which fold each query is held out."""
     measured: dict[str, list[float]] = {}
 
     def values(candidate: RetrievalRecipe) -> list[float]:
@@ -75,16 +83,16 @@ def fit(measure: Callable[[RetrievalRecipe], list[float]], recipe: RetrievalReci
 
     tried: list[tuple[str, float]] = []
     best = recipe
-    steps = [(name, value) for name, choices in GRID.items() for value in choices]
+    steps = [(name, value) for name, choices in grid.items() for value in choices]
     for number in range(MAX_ROUNDS):
         begun = best
         for name, value in track(steps, f"settings, round {number + 1}", len(steps)):
             candidate = best.model_copy(update={name: value})
             if candidate == best or (name.endswith(_OF_FEEDBACK) and not best.feedback):
                 continue
-            gain = held_out_gain(values(best), values(candidate))
+            gain = held_out_gain(values(best), values(candidate), folds)
             tried.append((f"{name}={value}", statistics.fmean(values(candidate))))
-            if gain > MIN_GAIN:
+            if gain > min_gain:
                 best = candidate
                 report(f"kept: {name}={value}, {statistics.fmean(values(best)):.4f}")
         if best == begun:
@@ -96,7 +104,7 @@ def fit(measure: Callable[[RetrievalRecipe], list[float]], recipe: RetrievalReci
     return Tuned(best, len(values(best)), first, before, after, tried)
 
 
-_OF_FEEDBACK = ("_feedback_weight", "_feedback_chunks", "_feedback_terms")
+_OF_FEEDBACK = ("_feedback_weight", "_feedback_chunks", "_feedback_terms", "feedback_focus")
 
 
 def measure_gains(
@@ -112,12 +120,18 @@ def measure_gains(
     return found
 
 
-def held_out_gain(before: Sequence[float], after: Sequence[float]) -> float:
+def assign_folds(items: Sequence[KnownItem]) -> list[int]:
+    """In which fold each query is held out; a document's queries, which are alike, all in the same."""
+    number = {document: at for at, document in enumerate(dict.fromkeys(item.document_id for item in items))}
+    return [number[item.document_id] % FOLDS for item in items]
+
+
+def held_out_gain(before: Sequence[float], after: Sequence[float], folds: Sequence[int]) -> float:
     """Mean gain over folds in which the rest agrees that `after` is better; a fold where it does not counts 0."""
-    gains = []
-    for fold in range(FOLDS):
-        held = range(fold, len(before), FOLDS)
-        rest = [at for at in range(len(before)) if at % FOLDS != fold]
-        chosen = statistics.fmean(after[at] - before[at] for at in rest) > 0
-        gains.append(statistics.fmean(after[at] - before[at] for at in held) if chosen else 0.0)
-    return statistics.fmean(gains)
+    gains = [new - old for old, new in zip(before, after, strict=True)]
+    means = []
+    for fold in sorted(set(folds)):
+        held = [gain for gain, own in zip(gains, folds, strict=True) if own == fold]
+        rest = [gain for gain, own in zip(gains, folds, strict=True) if own != fold]
+        means.append(statistics.fmean(held) if rest and statistics.fmean(rest) > 0 else 0.0)
+    return statistics.fmean(means)

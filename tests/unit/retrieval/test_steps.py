@@ -15,12 +15,12 @@ from llm_twin.retrieval.diversity import diversify, drop_duplicates
 from llm_twin.retrieval.expansion import find_synonyms
 from llm_twin.retrieval.feedback import expand_terms, expand_vector
 from llm_twin.retrieval.fusion import fuse, fuse_ranks, fuse_weighted
-from llm_twin.retrieval.known_items import find_subjects, make_known_items
+from llm_twin.retrieval.known_items import KnownItem, find_subjects, make_known_items
 from llm_twin.retrieval.records import Hit
 from llm_twin.retrieval.rerank import judge_pairs, smooth_scores
 from llm_twin.retrieval.search import MAX_QUERY_CHARACTERS, check_query
 from llm_twin.retrieval.selfquery import read_filters
-from llm_twin.retrieval.tuning import held_out_gain
+from llm_twin.retrieval.tuning import assign_folds, held_out_gain
 
 
 def hit(name: str, score: float, vector: list[float] | None = None, **fields: object) -> Hit:
@@ -51,9 +51,15 @@ def test_rank_fusion_by_hand_and_order_of_ties() -> None:
 
 def test_vector_moves_towards_what_was_found() -> None:
     query = np.array([1.0, 0.0], np.float32)
-    moved = expand_vector(query, [[0.0, 1.0]], 0.5)
+    moved = expand_vector(query, [[0.0, 1.0]], [0.3], 0.5)
     assert moved == pytest.approx([2**-0.5, 2**-0.5])
-    assert expand_vector(query, [], 0.5) is query
+    assert expand_vector(query, [], [], 0.5) is query
+
+
+def test_the_better_found_moves_the_vector_more() -> None:
+    moved = expand_vector(np.array([1.0, 0.0, 0.0], np.float32), [[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]], [3.0, 1.0], 0.5)
+    assert moved[1] == pytest.approx(3 * moved[2])
+    assert np.linalg.norm(moved) == pytest.approx(1)
 
 
 def test_rm3_keeps_the_question_and_adds_what_the_found_texts_share() -> None:
@@ -182,7 +188,13 @@ def test_a_query_is_prose_that_names_a_subject() -> None:
 
 
 def test_gain_counts_only_where_the_other_folds_agree() -> None:
-    assert held_out_gain([0.0] * 10, [1.0] * 10) == 1.0
-    assert held_out_gain([1.0] * 10, [0.0] * 10) == 0.0
+    folds = [at % 5 for at in range(10)]
+    assert held_out_gain([0.0] * 10, [1.0] * 10, folds) == 1.0
+    assert held_out_gain([1.0] * 10, [0.0] * 10, folds) == 0.0
     lucky = [1.0, *[0.0] * 9]  # one query alone gains: without it nothing does
-    assert held_out_gain([0.0] * 10, lucky) < 0.2
+    assert held_out_gain([0.0] * 10, lucky, folds) == 0.0
+
+
+def test_a_documents_queries_are_held_out_together() -> None:
+    items = [KnownItem("q", document, (), frozenset()) for document in ("a", "b", "a", "c", "b")]
+    assert assign_folds(items) == [0, 1, 0, 2, 1]
