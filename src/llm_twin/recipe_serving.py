@@ -22,17 +22,17 @@ class RetrievalRecipe(Section):
     )
     feedback: bool = Field(default=True, description="expand a query from what it finds first")
     feedback_focus: float = Field(
-        default=1.0, ge=0, le=8, description="power of the scores by which chunks found first count; 0: all alike"
+        default=4.0, ge=0, le=8, description="power of the scores by which chunks found first count; 0: all alike"
     )
     dense_feedback_chunks: int = Field(default=3, ge=1, le=50)
-    dense_feedback_weight: float = Field(default=0.5, ge=0, le=1, description="of the mean of those chunks")
-    sparse_feedback_chunks: int = Field(default=10, ge=1, le=50)
+    dense_feedback_weight: float = Field(default=0.6, ge=0, le=1, description="of the mean of those chunks")
+    sparse_feedback_chunks: int = Field(default=3, ge=1, le=50)
     sparse_feedback_terms: int = Field(default=10, ge=1, le=200)
-    sparse_feedback_weight: float = Field(default=0.3, ge=0, le=1, description="of the terms found (RM3)")
-    pool: int = Field(default=50, ge=1, le=200, description="fused hits that are read, deduplicated and reranked")
+    sparse_feedback_weight: float = Field(default=0.5, ge=0, le=1, description="of the terms found (RM3)")
+    pool: int = Field(default=100, ge=1, le=200, description="fused hits that are read, deduplicated and reranked")
     deduplicate: bool = True
-    neighbour_weight: float = Field(default=0.1, ge=0, lt=1, description="of a hit's nearest hits in its score")
-    neighbours: int = Field(default=3, ge=1, le=20)
+    neighbour_weight: float = Field(default=0.5, ge=0, lt=1, description="of a hit's nearest hits in its score")
+    neighbours: int = Field(default=10, ge=1, le=20)
     cross_encoder: str = Field(default="", description="a sentence-transformers CrossEncoder; empty: none")
     cross_encoder_weight: float = Field(default=0.7, ge=0, le=1)
     diversity: float = Field(default=0.0, ge=0, lt=1, description="maximal marginal relevance; 0: off")
