@@ -36,14 +36,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, float | int | str]:
     """Judge every line; returns shares."""
-    from llm_twin.embedding import load_middle_layers
+    from llm_twin.serving.guardrails.reader import load_reader
     from llm_twin.errors import InputError
     from llm_twin.serving.guardrails import InjectionDetector
 
     if not args.data.is_file():
         raise InputError(f"no such file: {args.data}", "give --data FILE with a JSON object a line")
     rows = [json.loads(line) for line in args.data.read_text(encoding="utf-8").splitlines() if line.strip()]
-    detector = InjectionDetector(load_middle_layers())
+    detector = InjectionDetector(load_reader())
     detector.judge("warm up")
     totals: dict[str, list[int]] = {}
     milliseconds = []

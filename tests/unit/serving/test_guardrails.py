@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from llm_twin.documents import AnswerSentence, Chunk
-from llm_twin.embedding import load_middle_layers
+from llm_twin.serving.guardrails.reader import load_reader
 from llm_twin.recipe_serving import GuardrailsRecipe
 from llm_twin.serving.guardrails import Guards, InjectionDetector
 from llm_twin.serving.guardrails.examples import examples_digest, expand, read_examples
@@ -19,7 +19,7 @@ DATA = Path(__file__).parents[2] / "data" / "guardrails"
 
 @pytest.fixture(scope="module")
 def layers():
-    return load_middle_layers()
+    return load_reader()
 
 
 @pytest.fixture(scope="module")

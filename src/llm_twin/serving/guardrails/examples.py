@@ -2,7 +2,7 @@
 
 All written for this project, in `known/`. `*.txt` hold a pattern a line under `# family` headings: `[[a|b|c]]`
 stands for one of its parts, `\\n` for a line break. Each pattern becomes several texts. `known.jsonl` holds whole
-texts: among them three test halves, each folded in after it had been judged unseen once.
+texts, by writers who did not see each other's; of a poisoned document it names the order in it.
 """
 
 from __future__ import annotations
@@ -23,13 +23,15 @@ _SLOT = re.compile(r"\[\[(?!\[)(.*?)\]\](?!\])")
 
 @dataclass(frozen=True)
 class Example:
-    """A known text: whether it is an attack, where it stands, and its family."""
+    """A known text: whether it is an attack, where it stands, and its family; `order` is what of an attacking document
+    is the order, `writer` whose it is ("" where that was not kept, "pattern" of one that was made from a pattern)."""
 
     text: str
     attack: bool
     place: str  # input or document
     family: str
-    group: str  # the pattern it was made from, or the family of a whole text
+    writer: str = ""
+    order: tuple[str, ...] = ()
 
 
 def read_examples() -> list[Example]:
@@ -43,13 +45,21 @@ def read_examples() -> list[Example]:
                 family = f"{name}: {line[2:].strip()}"
             elif line.strip():
                 for text in expand(line.strip()):
-                    found.setdefault(text, Example(text, attack, place, family, line))
+                    order = (text,) if attack and place == "document" else ()
+                    found.setdefault(text, Example(text, attack, place, family, "pattern", order))
     for line in _read("known.jsonl").splitlines():
         row = json.loads(line)
-        example = Example(
-            row["text"], row["label"] == "attack", row["place"], f"known: {row['family']}", f"known: {row['family']}"
+        found.setdefault(
+            row["text"],
+            Example(
+                row["text"],
+                row["label"] == "attack",
+                row["place"],
+                row["family"],
+                row.get("writer", ""),
+                tuple(row.get("order", ())),
+            ),
         )
-        found.setdefault(example.text, example)
     return list(found.values())
 
 

@@ -1,34 +1,25 @@
-"""What the injection classifier sees of a text: states of a small encoder's lower layers, words and letters, the
-rules that match, its place.
+"""What the injection classifier sees of a text's wording: words and letters, and the rules that match.
 
-The states carry what a text does (it asks, tells, orders, and whom), hashed n-grams of words and letters the wording,
-in languages too that the encoder does not know; the rules carry forms. One row of numbers for each text.
+Hashed n-grams of words and letters carry the wording, in languages too that the reader does not know; the rules carry
+forms. One row of numbers for each text.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from llm_twin.serving.guardrails.normalise import readings
 from llm_twin.serving.guardrails.rules import RULES, match_rules
 
-VERSION = 2  # of this module's rows: weights that were learned on others do not fit
+VERSION = 3  # of this module's rows: weights that were learned on others do not fit
 BUCKETS = 2**13
 # Each block's share in the regression's penalty: found by leaving families of our own examples out.
-STATES_SCALE, WORDS_SCALE, LETTERS_SCALE, RULE_SCALE, PLACE_SCALE = 2.0, 1.5, 1.5, 0.5, 0.5
+WORDS_SCALE, LETTERS_SCALE, RULE_SCALE = 1.5, 1.5, 0.5
 MAX_CHARACTERS = 1000  # of one piece of text
-
-
-class Reads(Protocol):
-    """What is needed of the encoder's lower layers."""
-
-    def encode(self, texts: Sequence[str]) -> np.ndarray[Any, Any]:
-        """A row of states for each text."""
-        ...
 
 
 @cache
@@ -45,21 +36,18 @@ def find_rules(texts: Sequence[str]) -> list[list[str]]:
     return [match_rules(readings(text[:MAX_CHARACTERS])) for text in texts]
 
 
-def build_rows(texts: Sequence[str], documents: Sequence[bool], rules: Sequence[Sequence[str]], layers: Reads) -> Any:
-    """A sparse matrix, a row for each text. `documents` says which stand in a document, `rules` what matched."""
+def build_rows(texts: Sequence[str], rules: Sequence[Sequence[str]]) -> Any:
+    """A sparse matrix, a row for each text; `rules` says what matched."""
     from scipy import sparse
 
     cut = [text[:MAX_CHARACTERS] for text in texts]
     words, letters = _hashers()
     names = list(RULES)
     matched = np.array([[float(name in found) for name in names] for found in rules], np.float32)
-    places = np.array([[float(place)] for place in documents], np.float32)
     return sparse.hstack(
         [
-            sparse.csr_matrix(np.asarray(layers.encode(cut), np.float32) * STATES_SCALE),
             words.transform(cut) * WORDS_SCALE,
             letters.transform(cut) * LETTERS_SCALE,
             sparse.csr_matrix(matched * RULE_SCALE),
-            sparse.csr_matrix(places * PLACE_SCALE),
         ]
     ).tocsr()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from llm_twin.documents import AnswerSentence, Chunk
-from llm_twin.embedding import load_middle_layers
+from llm_twin.serving.guardrails.reader import load_reader
 from llm_twin.privacy.masking import find_pii, mask_pii
 from llm_twin.recipe_serving import GuardrailsRecipe
 from llm_twin.serving.guardrails.classifiers import load_classifier
@@ -73,7 +73,7 @@ class Guards:
 
     def __post_init__(self) -> None:
         recipe = self.recipe
-        self.detector = InjectionDetector(load_middle_layers() if recipe.injection or recipe.documents else None)
+        self.detector = InjectionDetector(load_reader() if recipe.injection or recipe.documents else None)
         self.toxic = load_classifier(recipe.toxicity_model) if recipe.toxicity_model else find_abuse
         self.injected = load_classifier(recipe.injection_model) if recipe.injection_model else lambda text: 0.0
 

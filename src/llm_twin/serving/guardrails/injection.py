@@ -1,58 +1,59 @@
-"""Is a text an attempt to give the model other orders? A classifier over manner, wording and rules.
+"""Is a text an attempt to give the model other orders? A small tuned encoder, wording and rules.
 
-Logistic regression (`features.py` says of what) learned from attacks and harmless look-alikes that were written for
-this project (`examples.py`). Its weights are shipped, so judging costs half an encoding and some matching. A text is
-judged in pieces, and by what it hides (`normalise.py`); the worst piece decides.
+The reader (`reader.py`) hears the manner, a logistic regression (`features.py`) knows the wording; both learned from
+attacks and harmless look-alikes that were written for this project (`examples.py`), and their log odds are summed. What
+they learned is shipped, so judging costs an encoding and some matching. A text is judged in pieces (`cutting.py`), and
+by what it hides (`normalise.py`); the worst piece decides.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
-from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from llm_twin.serving.guardrails.features import Reads, build_rows, find_rules
+from llm_twin.serving.guardrails.cutting import Span, cut_document, cut_question
+from llm_twin.serving.guardrails.features import build_rows, find_rules
 from llm_twin.serving.guardrails.normalise import readings
 from llm_twin.serving.guardrails.rules import weigh_rules
-from llm_twin.support import split_sentences
 
 Place = Literal["input", "document"]
-Piece = tuple[tuple[int, int], float, list[str]]  # a span, how far beyond the threshold, the rules that match
-WHOLE = 700  # characters up to which a question is judged as one piece
-PIECE = 600  # of a longer one
-MAX_PIECES = 24
-# Where markup sets things apart: around comments; before lines of code, tables, quotes, keys; after tags.
-_APART = re.compile(
-    r"(?=<!--)|(?<=-->)|\n(?=\s*(?:[#|>*/{}\[<`:]|//|--|[\w-]{2,24}:\s))|(?<=[|>}`])\n|</(?:p|h\d|li|td|div|span)>"
-)
-DOUBTFUL = -2.0  # distance from the threshold above which a sentence is looked at with its neighbours too
+Judged = tuple[Span, float, list[str]]  # a span, how far beyond the threshold, the rules that match
+DOUBTFUL = -4.0  # distance from the threshold above which a sentence is looked at with its neighbours too
 HIDDEN = 1.0  # what it adds that words were hidden and came to light by decoding
+
+
+class Scores(Protocol):
+    """What is needed of the reader."""
+
+    def score(self, texts: Sequence[str]) -> np.ndarray[Any, Any]:
+        """n × 2: log odds of an attack as a question, and as a piece of a document."""
+        ...
 
 
 @dataclass(frozen=True)
 class Suspicion:
-    """Whether a text is an attack, by which rules, and how sure (0 to 1; above 0.5 is an attack); `spans` are its
-    sentences."""
+    """Whether a text is an attack, by which rules, and how sure (0 to 1; above 0.5 is an attack); `spans` are the
+    sentences that should not reach a model: of a document those too that are merely doubtful."""
 
     attack: bool
     rules: tuple[str, ...] = ()
     nearness: float = 0.0
-    spans: tuple[tuple[int, int], ...] = ()
+    spans: tuple[Span, ...] = ()
 
 
 @dataclass(frozen=True)
 class Weights:
-    """The learned regression."""
+    """The learned regressions, by place; a document's sentences are blanked from `blank` below its threshold on."""
 
-    weights: np.ndarray
-    offset: float
-    thresholds: dict[str, float]  # by place
+    weights: dict[str, np.ndarray[Any, Any]]
+    offsets: dict[str, float]
+    thresholds: dict[str, float]
+    blank: float
     examples: str  # digest of the texts it was learned from
 
 
@@ -61,19 +62,22 @@ def read_weights() -> Weights:
     """The shipped weights."""
     with (resources.files("llm_twin.serving.guardrails") / "weights.npz").open("rb") as file:
         kept = np.load(file)
+        places = ("input", "document")
+        thresholds = {place: float(kept[f"{place}_threshold"]) for place in places}
         return Weights(
-            kept["weights"].astype(np.float32),
-            float(kept["offset"]),
-            {place: float(kept[f"{place}_threshold"]) for place in ("input", "document")},
+            {place: kept[f"{place}_weights"].astype(np.float32) for place in places},
+            {place: float(kept[f"{place}_offset"]) for place in places},
+            thresholds,
+            thresholds["document"] - float(kept["blank_threshold"]),
             str(kept["examples"]),
         )
 
 
 @dataclass
 class InjectionDetector:
-    """The classifier over the states that `layers` reads; without, the rules alone."""
+    """The classifier; without a reader, the rules alone."""
 
-    layers: Reads | None = None
+    reader: Scores | None = None
 
     def judge(self, text: str, place: Place = "input") -> Suspicion:
         """Judge a question in pieces of some sentences, a document as `judge_documents` does."""
@@ -84,8 +88,9 @@ class InjectionDetector:
 
     def judge_documents(self, texts: Sequence[str]) -> list[Suspicion]:
         """Judge each text by its sentences, and by two neighbours where one of them is not quite harmless; the
-        sentences of all texts go through the encoder together. For a pair that is an attack only together, the span
+        sentences of all texts go through the reader together. For a pair that is an attack only together, the span
         is the worse of the two: the other is the author's."""
+        blank = read_weights().blank if self.reader is not None else 0.0
         pieces = [(owner, span) for owner, text in enumerate(texts) for span in cut_document(text)]
         judged = self._judge_pieces(texts, pieces)
         pairs = [
@@ -93,12 +98,12 @@ class InjectionDetector:
             for one, other, a, b in zip(pieces, pieces[1:], judged, judged[1:], strict=False)
             if one[0] == other[0] and max(a[1], b[1]) > DOUBTFUL
         ]
-        found: list[list[Piece]] = [[] for _ in texts]
+        found: list[list[Judged]] = [[] for _ in texts]
         for (owner, _), piece in zip(pieces + pairs, judged + self._judge_pieces(texts, pairs), strict=True):
             found[owner].append(piece)
-        return [_blame_one(_conclude(one), one) for one in found]
+        return [_blame_one(_conclude(one, blank), one) for one in found]
 
-    def _judge_pieces(self, texts: Sequence[str], pieces: list[tuple[int, tuple[int, int]]]) -> list[Piece]:
+    def _judge_pieces(self, texts: Sequence[str], pieces: list[tuple[int, Span]]) -> list[Judged]:
         values, rules = self._values([texts[owner][a:b] for owner, (a, b) in pieces], "document")
         return [(span, value, names) for (_, span), value, names in zip(pieces, values, rules, strict=True)]
 
@@ -106,7 +111,7 @@ class InjectionDetector:
         """For each piece how far it is beyond the threshold (negative: harmless), and the rules that matched."""
         if not pieces:
             return [], []
-        if self.layers is None:
+        if self.reader is None:
             rules = find_rules(pieces)
             return [weigh_rules(p, found) - 0.99 for p, found in zip(pieces, rules, strict=True)], rules
         known = read_weights()
@@ -116,17 +121,17 @@ class InjectionDetector:
             texts += hidden
             owners += [number] * len(hidden)
         rules = find_rules(texts)
-        rows = build_rows(texts, [place == "document"] * len(texts), rules, self.layers)
-        scores = np.asarray(rows @ known.weights).ravel() + known.offset - known.thresholds[place]
+        worded = np.asarray(build_rows(texts, rules) @ known.weights[place]).ravel() + known.offsets[place]
+        scores = worded + self.reader.score(texts)[:, int(place == "document")] - known.thresholds[place]
         values = [float(score) for score in scores[: len(pieces)]]
         for owner, score in zip(owners[len(pieces) :], scores[len(pieces) :], strict=True):
             values[owner] = max(values[owner], float(score) + HIDDEN)
         return values, rules[: len(pieces)]
 
 
-def _blame_one(suspicion: Suspicion, pieces: list[Piece]) -> Suspicion:
+def _blame_one(suspicion: Suspicion, pieces: list[Judged]) -> Suspicion:
     """The suspicion with each pair's span narrowed to its worse sentence."""
-    spans: list[tuple[int, int]] = []
+    spans: list[Span] = []
     for start, end in suspicion.spans:
         inside = [(v, s) for s, v, _ in pieces if start <= s[0] and s[1] <= end and s != (start, end)]
         worst = max(inside)[1] if inside else (start, end)
@@ -135,55 +140,16 @@ def _blame_one(suspicion: Suspicion, pieces: list[Piece]) -> Suspicion:
     return replace(suspicion, spans=tuple(spans))
 
 
-def _conclude(pieces: list[Piece]) -> Suspicion:
-    """The verdict on a text from those on its pieces, single sentences before pairs."""
-    spans: list[tuple[int, int]] = []
+def _conclude(pieces: list[Judged], doubt: float = 0.0) -> Suspicion:
+    """The verdict on a text from those on its pieces, single sentences before pairs; spans from `doubt` below the
+    threshold on."""
+    spans: list[Span] = []
     named: list[str] = []
     for span, value, found in pieces:
         if any(span[0] <= known[0] and known[1] <= span[1] for known in spans):
             continue  # two sentences are an attack only if neither was one alone
-        if value > 0:
+        if value > -doubt:
             spans.append(span)
             named += [name for name in found if name not in named]
-    sure = 1 / (1 + float(np.exp(-max(value for _, value, _ in pieces))))
-    return Suspicion(bool(spans), tuple(named), round(sure, 3), tuple(spans))
-
-
-def cut_question(text: str) -> list[tuple[int, int]]:
-    """A short question whole; a long one in runs of sentences."""
-    if len(text) <= WHOLE:
-        return [(0, len(text))]
-    pieces: list[tuple[int, int]] = []
-    for start, end in ((s.start, s.end) for s in split_sentences(text)):
-        for at in range(start, end, PIECE):
-            stop = min(end, at + PIECE)
-            if pieces and stop - pieces[-1][0] <= PIECE:
-                pieces[-1] = (pieces[-1][0], stop)
-            else:
-                pieces.append((at, stop))
-    pieces = pieces or [(0, PIECE)]
-    # An order to the model stands at either end more often than in between.
-    half = MAX_PIECES // 2
-    return pieces if len(pieces) <= MAX_PIECES else [*pieces[:half], *pieces[-half:]]
-
-
-def cut_document(text: str) -> list[tuple[int, int]]:
-    """Each sentence; what markup sets apart (a comment, a line of code, of a table or of front matter) by itself."""
-    pieces = [
-        (start + a, start + b)
-        for start, end in ((s.start, s.end) for s in split_sentences(text))
-        for a, b in _cut_at(_APART, text[start:end])
-    ]
-    return pieces or [(0, len(text))]
-
-
-def _cut_at(pattern: re.Pattern[str], text: str) -> list[tuple[int, int]]:
-    """The parts of a text between matches, each without white space around it, none without a letter or digit."""
-    cuts = [0, *(match.end() for match in pattern.finditer(text)), len(text)]
-    parts = []
-    for start, end in pairwise(cuts):
-        piece = text[start:end]
-        start, end = start + len(piece) - len(piece.lstrip()), end - len(piece) + len(piece.rstrip())
-        if any(character.isalnum() for character in text[start:end]):
-            parts.append((start, end))
-    return parts
+    worst = max(value for _, value, _ in pieces)
+    return Suspicion(worst > 0, tuple(named), round(1 / (1 + float(np.exp(-worst))), 3), tuple(spans))

@@ -1,79 +1,108 @@
-"""Learn the injection classifier's weights from the known texts: `python -m llm_twin.serving.guardrails.training`.
+"""Learn the injection classifier from the known texts: `python -m llm_twin.serving.guardrails.training`.
 
-Writes `weights.npz` beside this module. Logistic regression; its threshold, one for questions and one for documents, is
-where `FALSE_ALARMS` of the harmless whole texts lie above it, each judged by a regression that never saw its family.
-Patterns are left out of that count: one left out takes its words, often its language, with it.
+Writes `tuned.npz` (the reader's adapters) and `weights.npz` (the regressions over wording, and the thresholds) beside
+this module; takes half an hour on two cores. A text's value is the sum of both scores of its worst piece. The
+thresholds, for questions and for documents, are where `FALSE_ALARMS` of the harmless texts lie above, each judged by a
+classifier that saw nothing of its writer; sentences are blanked out of documents from `BLANKED` on. `--fold WRITER`
+makes one of those classifiers and keeps its values in a folder, so that several can be made at once.
 """
 
 from __future__ import annotations
 
+import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from llm_twin.serving.guardrails.cutting import Piece, cut_examples
 from llm_twin.serving.guardrails.examples import Example, examples_digest, read_examples
 from llm_twin.serving.guardrails.features import VERSION, build_rows, find_rules
+from llm_twin.serving.guardrails.reader import build_reader
+from llm_twin.serving.guardrails.tuning import tune
 
-WEIGHTS = Path(__file__).with_name("weights.npz")
-FALSE_ALARMS = 0.03
-STRENGTH = 4.0  # C of the regression
-FOLDS = 8
-
-
-def train(layers: Any) -> dict[str, Any]:
-    """The weights, offset and threshold, and what was seen when families were left out."""
-    examples = read_examples()
-    texts = [one.text for one in examples]
-    rows = build_rows(texts, [one.place == "document" for one in examples], find_rules(texts), layers)
-    attacks = np.array([one.attack for one in examples])
-    unseen = judge_unseen(rows, attacks, examples)
-    whole = np.array([one.family.startswith("known:") for one in examples])
-    documents = np.array([one.place == "document" for one in examples])
-    thresholds = {
-        place: float(np.quantile(unseen[whole & ~attacks & (documents == (place == "document"))], 1 - FALSE_ALARMS))
-        for place in ("input", "document")
-    }
-    over = unseen > np.where(documents, thresholds["document"], thresholds["input"])
-    fitted = _fit(rows, attacks)
-    return {
-        "weights": fitted.coef_[0].astype(np.float16),
-        "offset": float(fitted.intercept_[0]),
-        **{f"{place}_threshold": threshold for place, threshold in thresholds.items()},
-        "caught_unseen": float(np.mean(over[whole & attacks])),
-        "caught_unseen_documents": float(np.mean(over[whole & attacks & documents])),
-        "caught_unseen_patterns": float(np.mean(over[attacks & ~whole])),
-        "alarms_unseen_patterns": float(np.mean(over[~attacks & ~whole])),
-        "examples": examples_digest(),
-        "version": VERSION,
-    }
+FOLDER = Path(__file__).parent
+FALSE_ALARMS = 0.03  # of whole texts
+BLANKED = 0.2  # share of harmless look-alikes among documents that may lose a sentence
+STRENGTH = 4.0  # C of the regressions
+PLACES = {"input": False, "document": True}
 
 
-def judge_unseen(rows: Any, attacks: np.ndarray, examples: list[Example]) -> np.ndarray:
-    """Each text's value from a regression that saw nothing of its group."""
-    groups = sorted({one.group for one in examples})
-    fold_of = {group: i % FOLDS for i, group in enumerate(np.random.RandomState(0).permutation(groups))}
-    folds = np.array([fold_of[one.group] for one in examples])
-    values = np.zeros(len(examples))
-    for fold in range(FOLDS):
-        fitted = _fit(rows[folds != fold], attacks[folds != fold])
-        values[folds == fold] = fitted.decision_function(rows[folds == fold])
+def writers_of(examples: Sequence[Example]) -> list[str]:
+    """Those whose texts can be left out."""
+    return sorted({one.writer for one in examples} - {"", "pattern"})
+
+
+def judge_unseen(writer: str, examples: Sequence[Example], pieces: Sequence[Piece]) -> np.ndarray[Any, Any]:
+    """Values of a writer's pieces from a classifier that saw nothing of theirs; NaN for all other pieces."""
+    theirs = np.array([examples[piece.owner].writer == writer for piece in pieces])
+    reader = build_reader(tune([piece for piece, held in zip(pieces, theirs, strict=True) if not held]))
+    rows = build_rows([piece.text for piece in pieces], find_rules([piece.text for piece in pieces]))
+    values = np.full(len(pieces), np.nan)
+    for document in PLACES.values():
+        place = np.array([piece.document == document for piece in pieces])
+        weights, offset = fit(rows[~theirs & place], np.array([p.label for p in pieces])[~theirs & place])
+        held = theirs & place
+        scores = reader.score([piece.text for piece, h in zip(pieces, held, strict=True) if h])
+        values[held] = rows[held] @ weights + offset + scores[:, int(document)]
     return values
 
 
-def _fit(rows: Any, attacks: np.ndarray) -> Any:
+def fit(rows: Any, labels: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], float]:
+    """A regression's weights and offset."""
     from sklearn.linear_model import LogisticRegression
 
-    return LogisticRegression(C=STRENGTH, max_iter=300, class_weight="balanced").fit(rows, attacks)
+    fitted = LogisticRegression(C=STRENGTH, max_iter=300, class_weight="balanced").fit(rows, labels)
+    return fitted.coef_[0], float(fitted.intercept_[0])
+
+
+def choose_thresholds(
+    examples: Sequence[Example], pieces: Sequence[Piece], unseen: np.ndarray[Any, Any]
+) -> dict[str, float]:
+    """The thresholds, and the shares caught at them, from values of pieces whose writer was left out."""
+    worst = np.full(len(examples), -np.inf)
+    known = ~np.isnan(unseen)
+    np.maximum.at(worst, np.array([piece.owner for piece in pieces])[known], unseen[known])
+    found: dict[str, float] = {}
+    for place in PLACES:
+        here = np.isfinite(worst) & np.array([one.place == place for one in examples])
+        attacks = np.array([one.attack for one in examples])
+        found[f"{place}_threshold"] = float(np.quantile(worst[here & ~attacks], 1 - FALSE_ALARMS))
+        found[f"{place}_caught_unseen"] = float(np.mean(worst[here & attacks] > found[f"{place}_threshold"]))
+        if place == "document":
+            found["blank_threshold"] = float(np.quantile(worst[here & ~attacks], 1 - BLANKED))
+    return found
 
 
 def main() -> None:
-    """Train on all known texts and write the weights."""
-    from llm_twin.embedding import load_middle_layers
-
-    learned = train(load_middle_layers())
-    np.savez_compressed(WEIGHTS, **learned)
-    print({name: value for name, value in learned.items() if name != "weights"})
+    """Train on all known texts and write what was learned."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--folds", type=Path, required=True, metavar="FOLDER", help="where the folds' values are kept")
+    parser.add_argument("--fold", metavar="WRITER", help="make this fold only")
+    args = parser.parse_args()
+    examples = read_examples()
+    pieces = cut_examples(examples)
+    args.folds.mkdir(parents=True, exist_ok=True)
+    unseen = np.full(len(pieces), np.nan)
+    for writer in [args.fold] if args.fold else writers_of(examples):
+        path = args.folds / f"{examples_digest()}-{writer}.npy"
+        if not path.is_file():
+            np.save(path, judge_unseen(writer, examples, pieces))
+        values = np.load(path)
+        unseen = np.where(np.isnan(values), unseen, values)
+    found = choose_thresholds(examples, pieces, unseen)
+    print({name: round(value, 3) for name, value in found.items()}, flush=True)
+    if args.fold:
+        return
+    np.savez_compressed(FOLDER / "tuned.npz", **tune(pieces))
+    texts = [piece.text for piece in pieces]
+    rows = build_rows(texts, find_rules(texts))
+    for place, document in PLACES.items():
+        here = np.array([piece.document == document for piece in pieces])
+        weights, offset = fit(rows[here], np.array([piece.label for piece in pieces])[here])
+        found |= {f"{place}_weights": weights.astype(np.float16), f"{place}_offset": offset}  # type: ignore[dict-item]
+    np.savez_compressed(FOLDER / "weights.npz", **found, examples=examples_digest(), version=VERSION)  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":
