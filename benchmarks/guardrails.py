@@ -36,9 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, float | int | str]:
     """Judge every line; returns shares."""
-    from llm_twin.serving.guardrails.reader import load_reader
     from llm_twin.errors import InputError
     from llm_twin.serving.guardrails import InjectionDetector
+    from llm_twin.serving.guardrails.reader import load_reader
 
     if not args.data.is_file():
         raise InputError(f"no such file: {args.data}", "give --data FILE with a JSON object a line")

@@ -28,9 +28,9 @@ ASKED = {"model": "ada-quill", "messages": [{"role": "user", "content": QUESTION
 
 
 @contextmanager
-def transformer(folder, predictor_url, vectors, *arguments):
+def transformer(folder, predictor_url, vectors, *arguments, twin=None):
     port = free_port()
-    config = ServerConfig(twins=[small.make_twin()], predictor=f"{predictor_url}/v1", vectors=vectors)
+    config = ServerConfig(twins=[twin or small.make_twin()], predictor=f"{predictor_url}/v1", vectors=vectors)
     path = folder / f"server-{port}.json"
     write_json(path, config.model_dump(mode="json"))
     options = ["--config", str(path), "--port", str(port), *arguments]

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from llm_twin.documents import AnswerSentence, Chunk
-from llm_twin.serving.guardrails.reader import load_reader
 from llm_twin.recipe_serving import GuardrailsRecipe
 from llm_twin.serving.guardrails import Guards, InjectionDetector
 from llm_twin.serving.guardrails.examples import examples_digest, expand, read_examples
 from llm_twin.serving.guardrails.injection import read_weights
+from llm_twin.serving.guardrails.reader import load_reader
 
 DATA = Path(__file__).parents[2] / "data" / "guardrails"
 

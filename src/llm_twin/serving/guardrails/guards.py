@@ -9,13 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from llm_twin.documents import AnswerSentence, Chunk
-from llm_twin.serving.guardrails.reader import load_reader
 from llm_twin.privacy.masking import find_pii, mask_pii
 from llm_twin.recipe_serving import GuardrailsRecipe
 from llm_twin.serving.guardrails.classifiers import load_classifier
 from llm_twin.serving.guardrails.injection import InjectionDetector
 from llm_twin.serving.guardrails.links import drop_foreign_links, find_hosts
 from llm_twin.serving.guardrails.memory import Shingles
+from llm_twin.serving.guardrails.reader import load_reader
 from llm_twin.serving.guardrails.verdicts import Spans, Verdicts
 
 # A short list of what is never part of a fair question or of a published essay. A classifier from the hub can take

@@ -1,4 +1,4 @@
-"""A small encoder that was tuned to hear orders: MiniLM with low-rank adapters (LoRA, Hu et al. 2021) on all its layers.
+"""A small encoder that was tuned to hear orders: MiniLM with low-rank adapters (LoRA, Hu et al. 2021) on its layers.
 
 A sentence encoder puts texts on one subject together, whether they ask, tell or order. Tuned, it tells manner from
 subject, in words that no list knows. The adapters are shipped (`tuned.npz`) and merged into the encoder's weights when
@@ -20,7 +20,13 @@ from llm_twin.embedding.precision import choose_precision
 MAX_TOKENS = 192
 BATCH = 32
 SCALE = 2.0  # of an adapter's product: LoRA's alpha over its rank
-ADAPTED = ("attention.self.query", "attention.self.value", "attention.output.dense", "intermediate.dense", "output.dense")
+ADAPTED = (
+    "attention.self.query",
+    "attention.self.value",
+    "attention.output.dense",
+    "intermediate.dense",
+    "output.dense",
+)
 
 
 class Reader:

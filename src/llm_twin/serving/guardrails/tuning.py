@@ -51,7 +51,9 @@ def tune(pieces: Sequence[Piece], seed: int = 0) -> dict[str, np.ndarray[Any, An
             wanted = torch.tensor([float(rows[i].label == 1) for i in batch])
             weights = torch.tensor([balance[rows[i].document] if rows[i].label else 1.0 for i in batch])
             with torch.autocast("cpu", dtype=torch.bfloat16):
-                scores = read_batch(model, torch.nn.Sequential(torch.nn.Dropout(0.1), head), [ids[i] for i in batch], pad)
+                scores = read_batch(
+                    model, torch.nn.Sequential(torch.nn.Dropout(0.1), head), [ids[i] for i in batch], pad
+                )
             found = scores.float().gather(1, asked[:, None])[:, 0]
             target = wanted * (1 - 2 * SMOOTHING) + SMOOTHING
             loss = (binary_cross_entropy_with_logits(found, target, reduction="none") * weights).mean()
@@ -61,7 +63,10 @@ def tune(pieces: Sequence[Piece], seed: int = 0) -> dict[str, np.ndarray[Any, An
             optimizer.step()
             schedule.step()
             losses.append(loss.item())
-        print(f"epoch {epoch}: loss {np.mean(losses):.4f}, {len(rows)} pieces, {time.monotonic() - begun:.0f} s", flush=True)
+        print(
+            f"epoch {epoch}: loss {np.mean(losses):.4f}, {len(rows)} pieces, {time.monotonic() - begun:.0f} s",
+            flush=True,
+        )
     kept = {name: tensor.detach().numpy().astype(np.float16) for name, tensor in adapters.items()}
     return kept | {"head.weight": head.weight.detach().numpy(), "head.bias": head.bias.detach().numpy()}
 
@@ -69,7 +74,9 @@ def tune(pieces: Sequence[Piece], seed: int = 0) -> dict[str, np.ndarray[Any, An
 def choose_pieces(pieces: Sequence[Piece], chooser: random.Random) -> list[Piece]:
     """The pieces to learn from: all whole questions and orders, a share of the rest."""
     patterns = random.Random(PATTERN_SEED)
-    kept_patterns = {owner: patterns.random() < PATTERN_SHARE for owner in sorted({p.owner for p in pieces if p.pattern})}
+    kept_patterns = {
+        owner: patterns.random() < PATTERN_SHARE for owner in sorted({p.owner for p in pieces if p.pattern})
+    }
     chosen = []
     for piece in pieces:
         share = 1.0
