@@ -6,6 +6,10 @@ import argparse
 import json
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from llm_twin.serving.guardrails import InjectionDetector
 
 DESCRIPTION = "injections, jailbreaks and poisoned documents: caught and false alarms (--data FILE: text, label, place)"
 OURS = Path("tests/data/guardrails/second.jsonl")  # judged once when the examples were frozen; never learned from
@@ -25,12 +29,15 @@ HARMLESS_LABELS = {
 }
 
 
+PARAGRAPH = 600  # characters of a paragraph of posts
+MOST_PARAGRAPHS = 1500
 DOCUMENTS = ("doc", "retr", "passage", "context", "page", "source")  # how a place begins that is not the question
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of this benchmark."""
     parser.add_argument("--data", type=Path, default=OURS, help="JSON lines: text, label, place (input or document)")
+    parser.add_argument("--posts", type=Path, help="a folder of honest Markdown: how much of it is blanked")
     parser.add_argument("--show", action="store_true", help="print what was judged wrongly")
 
 
@@ -63,8 +70,37 @@ def run(args: argparse.Namespace) -> dict[str, float | int | str]:
         print(f"{group:<22}{judged_so:>5} of {count:<5} judged an attack ({judged_so / count:.1%})")
     shares = {group: judged_so / count for group, (judged_so, count) in totals.items()}
     ordered = sorted(milliseconds)
+    blanked = judge_posts(args.posts, detector, args.show) if args.posts else {}
     return {
         "caught": round(shares.get("attack", 0.0), 4),
         "false_alarms": round(shares.get("harmless", 0.0), 4),
         "judge_p95_ms": round(ordered[int(0.95 * len(ordered))], 1) if ordered else 0.0,
+        **blanked,
+    }
+
+
+def judge_posts(folder: Path, detector: InjectionDetector, show: bool) -> dict[str, float]:
+    """The shares of honest posts' paragraphs, of some 100 words, that are called attacks or lose a sentence, and of
+    their characters that are blanked."""
+    from llm_twin.errors import InputError
+
+    paragraphs: list[str] = []
+    for path in sorted(folder.rglob("*.md")):
+        for block in path.read_text(encoding="utf-8").split("\n\n"):
+            if paragraphs and len(paragraphs[-1]) + len(block) < PARAGRAPH:
+                paragraphs[-1] += f"\n\n{block}"
+            else:
+                paragraphs.append(block[: 4 * PARAGRAPH])
+    if not paragraphs:
+        raise InputError(f"no *.md in {folder}", "give a folder of Markdown posts")
+    chosen = paragraphs[:: max(1, len(paragraphs) // MOST_PARAGRAPHS)]
+    judged = [one for at in range(0, len(chosen), 8) for one in detector.judge_documents(chosen[at : at + 8])]
+    for text, one in zip(chosen, judged, strict=True):
+        for start, end in one.spans if show else ():
+            print(f"  blanked: {text[start:end][:140]!r}")
+    characters = sum(end - start for one in judged for start, end in one.spans)
+    return {
+        "posts_attacks": round(sum(one.attack for one in judged) / len(judged), 4),
+        "posts_losing_a_sentence": round(sum(bool(one.spans) for one in judged) / len(judged), 4),
+        "posts_blanked": round(characters / sum(map(len, chosen)), 5),
     }
