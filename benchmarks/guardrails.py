@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from llm_twin.serving.guardrails import InjectionDetector
+    from llm_twin.serving.guardrails.injection import Place
 
 DESCRIPTION = "injections, jailbreaks and poisoned documents: caught and false alarms (--data FILE: text, label, place)"
 OURS = Path("tests/data/guardrails/second.jsonl")  # judged once when the examples were frozen; never learned from
@@ -56,7 +57,7 @@ def run(args: argparse.Namespace) -> dict[str, float | int | str]:
     milliseconds = []
     for row in rows:
         attack = str(row["label"]).strip().lower() not in HARMLESS_LABELS
-        place = "document" if str(row.get("place", "input")).lower().startswith(DOCUMENTS) else "input"
+        place: Place = "document" if str(row.get("place", "input")).lower().startswith(DOCUMENTS) else "input"
         begun = time.perf_counter()
         judged = detector.judge(row["text"], place).attack
         milliseconds.append(1000 * (time.perf_counter() - begun))

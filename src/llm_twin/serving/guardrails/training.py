@@ -3,13 +3,15 @@
 Writes `tuned.npz` (the reader's adapters) and `weights.npz` (the regressions over wording, and the thresholds) beside
 this module; takes half an hour on two cores. A text's value is the sum of both scores of its worst piece. The
 thresholds, for questions and for documents, are where `FALSE_ALARMS` of the harmless texts lie above, each judged by a
-classifier that saw nothing of its writer; sentences are blanked out of documents from `BLANKED` on. `--fold WRITER`
-makes one of those classifiers and keeps its values in a folder, so that several can be made at once.
+classifier that saw nothing of its writer; sentences are blanked out of documents from `BLANKED` on. What took long is
+kept in a folder; `--fold WRITER` makes one of those classifiers only, `--fold all` the one that ships, so that several
+can be made at once.
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ FOLDER = Path(__file__).parent
 FALSE_ALARMS = 0.03  # of whole texts
 BLANKED = 0.2  # share of harmless look-alikes among documents that may lose a sentence
 STRENGTH = 4.0  # C of the regressions
+ALL = "all"
 PLACES = {"input": False, "document": True}
 
 
@@ -78,12 +81,17 @@ def choose_thresholds(
 def main() -> None:
     """Train on all known texts and write what was learned."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--folds", type=Path, required=True, metavar="FOLDER", help="where the folds' values are kept")
-    parser.add_argument("--fold", metavar="WRITER", help="make this fold only")
+    parser.add_argument("--folds", type=Path, required=True, metavar="FOLDER", help="where what took long is kept")
+    parser.add_argument("--fold", metavar="WRITER", help="make this fold only, or `all`")
     args = parser.parse_args()
     examples = read_examples()
     pieces = cut_examples(examples)
     args.folds.mkdir(parents=True, exist_ok=True)
+    tuned = args.folds / f"{examples_digest()}-all.npz"
+    if args.fold in (None, ALL) and not tuned.is_file():
+        np.savez_compressed(tuned, **tune(pieces))  # type: ignore[arg-type]
+    if args.fold == ALL:
+        return
     unseen = np.full(len(pieces), np.nan)
     for writer in [args.fold] if args.fold else writers_of(examples):
         path = args.folds / f"{examples_digest()}-{writer}.npy"
@@ -95,7 +103,7 @@ def main() -> None:
     print({name: round(value, 3) for name, value in found.items()}, flush=True)
     if args.fold:
         return
-    np.savez_compressed(FOLDER / "tuned.npz", **tune(pieces))
+    shutil.copy(tuned, FOLDER / "tuned.npz")
     texts = [piece.text for piece in pieces]
     rows = build_rows(texts, find_rules(texts))
     for place, document in PLACES.items():

@@ -108,7 +108,7 @@ def _adapt(model: Any) -> dict[str, Any]:
 
     for parameter in model.parameters():
         parameter.requires_grad_(False)
-    found = {}
+    found: dict[str, Any] = {}
     for number, layer in enumerate(model.encoder.layer):
         for name in ADAPTED:
             adapted = Adapted(layer.get_submodule(name))
