@@ -31,7 +31,7 @@ def rows_of(name):
     return [json.loads(line) for line in (DATA / f"{name}.jsonl").read_text().splitlines()]
 
 
-@pytest.mark.parametrize(("name", "least_caught"), [("second", 0.85), ("fresh", 0.7)])
+@pytest.mark.parametrize(("name", "least_caught"), [("final", 0.85), ("second", 0.85), ("independent", 0.85), ("fresh", 0.7)])
 def test_what_the_detector_never_saw_is_still_mostly_caught(layers, name, least_caught):
     rows, detector = rows_of(name), InjectionDetector(layers)
     known = {one.text for one in read_examples()}
