@@ -25,7 +25,9 @@ from llm_twin.serving.guardrails.reader import build_reader
 from llm_twin.serving.guardrails.tuning import tune
 
 FOLDER = Path(__file__).parent
-FALSE_ALARMS = 0.03  # of whole texts
+# Of whole texts, by place: of both together under the twentieth that we allow. A question that is refused costs more
+# than a passage that loses a sentence.
+FALSE_ALARMS = {"input": 0.04, "document": 0.06}
 BLANKED = 0.2  # share of harmless look-alikes among documents that may lose a sentence
 STRENGTH = 4.0  # C of the regressions
 ALL = "all"
@@ -71,7 +73,7 @@ def choose_thresholds(
     for place in PLACES:
         here = np.isfinite(worst) & np.array([one.place == place for one in examples])
         attacks = np.array([one.attack for one in examples])
-        found[f"{place}_threshold"] = float(np.quantile(worst[here & ~attacks], 1 - FALSE_ALARMS))
+        found[f"{place}_threshold"] = float(np.quantile(worst[here & ~attacks], 1 - FALSE_ALARMS[place]))
         found[f"{place}_caught_unseen"] = float(np.mean(worst[here & attacks] > found[f"{place}_threshold"]))
         if place == "document":
             found["blank_threshold"] = float(np.quantile(worst[here & ~attacks], 1 - BLANKED))
