@@ -17,6 +17,7 @@ from importlib import resources
 from llm_twin.digests import digest_bytes
 
 FILES = ("attacks_input", "attacks_document", "harmless_input", "harmless_document")
+ORDINARY = "ordinary"  # the family of passages that do not even look like attacks
 VARIANTS = 6  # texts of a pattern
 _SLOT = re.compile(r"\[\[(?!\[)(.*?)\]\](?!\])")
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
+from itertools import pairwise
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -89,7 +90,8 @@ class InjectionDetector:
     def judge_documents(self, texts: Sequence[str]) -> list[Suspicion]:
         """Judge each text by its sentences, and by two neighbours where one of them is not quite harmless; the
         sentences of all texts go through the reader together. For a pair that is an attack only together, the span
-        is the worse of the two: the other is the author's."""
+        is the worse of the two: the other is the author's. What follows an order in its paragraph often is the rest of
+        it, and goes with it."""
         blank = read_weights().blank if self.reader is not None else 0.0
         pieces = [(owner, span) for owner, text in enumerate(texts) for span in cut_document(text)]
         judged = self._judge_pieces(texts, pieces)
@@ -101,7 +103,10 @@ class InjectionDetector:
         found: list[list[Judged]] = [[] for _ in texts]
         for (owner, _), piece in zip(pieces + pairs, judged + self._judge_pieces(texts, pairs), strict=True):
             found[owner].append(piece)
-        return [_blame_one(_conclude(one, blank), one) for one in found]
+        return [
+            _take_the_rest(text, _blame_one(_conclude(one, blank), one), one)
+            for text, one in zip(texts, found, strict=True)
+        ]
 
     def _judge_pieces(self, texts: Sequence[str], pieces: list[tuple[int, Span]]) -> list[Judged]:
         values, rules = self._values([texts[owner][a:b] for owner, (a, b) in pieces], "document")
@@ -138,6 +143,16 @@ def _blame_one(suspicion: Suspicion, pieces: list[Judged]) -> Suspicion:
         if worst not in spans:
             spans.append(worst)
     return replace(suspicion, spans=tuple(spans))
+
+
+def _take_the_rest(text: str, suspicion: Suspicion, pieces: list[Judged]) -> Suspicion:
+    """The suspicion with the sentence after each order that is beyond the threshold, if in the same paragraph."""
+    rest = []
+    for order, following in pairwise(cut_document(text) if suspicion.attack else []):
+        beyond = any(value > 0 and span[0] <= order[0] and order[1] <= span[1] for span, value, _ in pieces)
+        if beyond and order in suspicion.spans and "\n\n" not in text[order[1] : following[0]]:
+            rest.append(following)
+    return replace(suspicion, spans=tuple(dict.fromkeys([*suspicion.spans, *rest]))) if rest else suspicion
 
 
 def _conclude(pieces: list[Judged], doubt: float = 0.0) -> Suspicion:

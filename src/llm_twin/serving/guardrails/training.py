@@ -3,9 +3,9 @@
 Writes `tuned.npz` (the reader's adapters) and `weights.npz` (the regressions over wording, and the thresholds) beside
 this module; takes half an hour on two cores. A text's value is the sum of both scores of its worst piece. The
 thresholds, for questions and for documents, are where `FALSE_ALARMS` of the harmless texts lie above, each judged by a
-classifier that saw nothing of its writer; sentences are blanked out of documents from `BLANKED` on. What took long is
-kept in a folder; `--fold WRITER` makes one of those classifiers only, `--fold all` the one that ships, so that several
-can be made at once.
+classifier that saw nothing of its writer; sentences are blanked out of documents from where `BLANKED` of look-alikes
+lie, and seldom out of ordinary writing. What took long is kept in a folder; `--fold WRITERS` makes one of those
+classifiers only, `--fold all` the one that ships, so that several can be made at once.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from llm_twin.serving.guardrails.cutting import Piece, cut_examples
-from llm_twin.serving.guardrails.examples import Example, examples_digest, read_examples
+from llm_twin.serving.guardrails.examples import ORDINARY, Example, examples_digest, read_examples
 from llm_twin.serving.guardrails.features import VERSION, build_rows, find_rules
 from llm_twin.serving.guardrails.reader import build_reader
 from llm_twin.serving.guardrails.tuning import tune
@@ -29,19 +29,16 @@ FOLDER = Path(__file__).parent
 # than a passage that loses a sentence.
 FALSE_ALARMS = {"input": 0.04, "document": 0.06}
 BLANKED = 0.2  # share of harmless look-alikes among documents that may lose a sentence
+ORDINARY_BLANKED = 0.003  # share of ordinary writing's pieces that may be blanked
 STRENGTH = 4.0  # C of the regressions
+FOLDS = ("a+b", "c+d", "e+f+g")  # writers who are left out together
 ALL = "all"
 PLACES = {"input": False, "document": True}
 
 
-def writers_of(examples: Sequence[Example]) -> list[str]:
-    """Those whose texts can be left out."""
-    return sorted({one.writer for one in examples} - {"", "pattern"})
-
-
-def judge_unseen(writer: str, examples: Sequence[Example], pieces: Sequence[Piece]) -> np.ndarray[Any, Any]:
-    """Values of a writer's pieces from a classifier that saw nothing of theirs; NaN for all other pieces."""
-    theirs = np.array([examples[piece.owner].writer == writer for piece in pieces])
+def judge_unseen(writers: str, examples: Sequence[Example], pieces: Sequence[Piece]) -> np.ndarray[Any, Any]:
+    """Values of these writers' pieces from a classifier that saw nothing of theirs; NaN for all other pieces."""
+    theirs = np.array([examples[piece.owner].writer in writers.split("+") for piece in pieces])
     reader = build_reader(tune([piece for piece, held in zip(pieces, theirs, strict=True) if not held]))
     rows = build_rows([piece.text for piece in pieces], find_rules([piece.text for piece in pieces]))
     values = np.full(len(pieces), np.nan)
@@ -68,15 +65,21 @@ def choose_thresholds(
     """The thresholds, and the shares caught at them, from values of pieces whose writer was left out."""
     worst = np.full(len(examples), -np.inf)
     known = ~np.isnan(unseen)
-    np.maximum.at(worst, np.array([piece.owner for piece in pieces])[known], unseen[known])
+    owners = np.array([piece.owner for piece in pieces])
+    np.maximum.at(worst, owners[known], unseen[known])
+    ordinary = np.array([one.family == ORDINARY for one in examples])
     found: dict[str, float] = {}
     for place in PLACES:
-        here = np.isfinite(worst) & np.array([one.place == place for one in examples])
+        here = np.isfinite(worst) & ~ordinary & np.array([one.place == place for one in examples])
         attacks = np.array([one.attack for one in examples])
         found[f"{place}_threshold"] = float(np.quantile(worst[here & ~attacks], 1 - FALSE_ALARMS[place]))
         found[f"{place}_caught_unseen"] = float(np.mean(worst[here & attacks] > found[f"{place}_threshold"]))
         if place == "document":
-            found["blank_threshold"] = float(np.quantile(worst[here & ~attacks], 1 - BLANKED))
+            of_ordinary = unseen[known & ordinary[owners]]
+            blank = max(
+                np.quantile(worst[here & ~attacks], 1 - BLANKED), np.quantile(of_ordinary, 1 - ORDINARY_BLANKED)
+            )
+            found["blank_threshold"] = min(float(blank), found["document_threshold"])
     return found
 
 
@@ -84,7 +87,7 @@ def main() -> None:
     """Train on all known texts and write what was learned."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folds", type=Path, required=True, metavar="FOLDER", help="where what took long is kept")
-    parser.add_argument("--fold", metavar="WRITER", help="make this fold only, or `all`")
+    parser.add_argument("--fold", metavar="WRITERS", help="make this fold only, such as a+b, or `all`")
     args = parser.parse_args()
     examples = read_examples()
     pieces = cut_examples(examples)
@@ -95,10 +98,10 @@ def main() -> None:
     if args.fold == ALL:
         return
     unseen = np.full(len(pieces), np.nan)
-    for writer in [args.fold] if args.fold else writers_of(examples):
-        path = args.folds / f"{examples_digest()}-{writer}.npy"
+    for writers in [args.fold] if args.fold else FOLDS:
+        path = args.folds / f"{examples_digest()}-{writers}.npy"
         if not path.is_file():
-            np.save(path, judge_unseen(writer, examples, pieces))
+            np.save(path, judge_unseen(writers, examples, pieces))
         values = np.load(path)
         unseen = np.where(np.isnan(values), unseen, values)
     found = choose_thresholds(examples, pieces, unseen)
