@@ -13,11 +13,12 @@ from llm_twin.embedding.precision import choose_precision
 from llm_twin.embedding.sizes import BLOCK, cut, join, round_up, use_few_sizes
 
 LENGTHS = """
-from llm_twin.embedding import load_encoder, load_middle_layers
-encoder, middle = load_encoder("all-MiniLM-L6-v2"), load_middle_layers()
+from llm_twin.embedding import load_encoder
+from llm_twin.serving.guardrails.reader import load_reader
+encoder, reader = load_encoder("all-MiniLM-L6-v2"), load_reader()
 for words in range(1, 120, 2):
     encoder.encode(["tide " * words] * (1 + words % 5))
-    middle.encode(["tide " * words] * (1 + words % 5))
+    reader.score(["tide " * words] * (1 + words % 5))
 """
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from llm_twin.embedding.loading import MINILM, find_folder, read_json
 from llm_twin.embedding.precision import choose_precision
+from llm_twin.embedding.sizes import use_few_sizes
 
 MAX_TOKENS = 192
 BATCH = 32
@@ -109,5 +110,7 @@ def build_reader(tuned: dict[str, np.ndarray[Any, Any]]) -> Reader:
                 layer.get_submodule(name).weight += SCALE * (b @ a)
         head.weight.copy_(torch.from_numpy(tuned["head.weight"]))
         head.bias.copy_(torch.from_numpy(tuned["head.bias"]))
-    dtype = torch.bfloat16 if choose_precision("auto") == "bf16" else torch.float32
-    return Reader(model.to(dtype), head, tokenizer, pad)
+    if choose_precision("auto") == "bf16":
+        model.to(torch.bfloat16)
+        use_few_sizes(model)
+    return Reader(model, head, tokenizer, pad)
