@@ -104,10 +104,10 @@ def main() -> None:
             np.save(path, judge_unseen(writers, examples, pieces))
         values = np.load(path)
         unseen = np.where(np.isnan(values), unseen, values)
-    found = choose_thresholds(examples, pieces, unseen)
-    print({name: round(value, 3) for name, value in found.items()}, flush=True)
     if args.fold:
         return
+    found = choose_thresholds(examples, pieces, unseen)
+    print({name: round(value, 3) for name, value in found.items()}, flush=True)
     shutil.copy(tuned, FOLDER / "tuned.npz")
     texts = [piece.text for piece in pieces]
     rows = build_rows(texts, find_rules(texts))
