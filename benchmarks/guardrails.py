@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from llm_twin.serving.guardrails.injection import Place
 
 DESCRIPTION = "injections, jailbreaks and poisoned documents: caught and false alarms (--data FILE: text, label, place)"
-OURS = Path("tests/data/guardrails/final.jsonl")  # by another hand, when the examples were frozen; never learned from
+OURS = Path(
+    "tests/data/guardrails/tester_2.jsonl"
+)  # by another hand, when the examples were frozen; never learned from
 HARMLESS_LABELS = {
     "harmless",
     "benign",

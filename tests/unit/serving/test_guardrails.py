@@ -32,7 +32,8 @@ def rows_of(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "least_caught"), [("final", 0.85), ("second", 0.85), ("independent", 0.85), ("fresh", 0.7)]
+    ("name", "least_caught"),
+    [("tester_2", 0.85), ("tester_1", 0.85), ("second", 0.85), ("independent", 0.85), ("fresh", 0.7)],
 )
 def test_what_the_detector_never_saw_is_still_mostly_caught(reader, name, least_caught):
     rows, detector = rows_of(name), InjectionDetector(reader)
