@@ -20,7 +20,7 @@ import numpy as np
 from llm_twin.serving.guardrails.cutting import Span, cut_document, cut_question
 from llm_twin.serving.guardrails.features import build_rows, find_rules
 from llm_twin.serving.guardrails.normalise import readings
-from llm_twin.serving.guardrails.rules import weigh_rules
+from llm_twin.serving.guardrails.rules import is_doubtful_form, weigh_rules
 
 Place = Literal["input", "document"]
 Judged = tuple[Span, float, list[str]]  # a span, how far beyond the threshold, the rules that match
@@ -109,7 +109,11 @@ class InjectionDetector:
         ]
 
     def _judge_pieces(self, texts: Sequence[str], pieces: list[tuple[int, Span]]) -> list[Judged]:
-        values, rules = self._values([texts[owner][a:b] for owner, (a, b) in pieces], "document")
+        cut = [texts[owner][a:b] for owner, (a, b) in pieces]
+        values, rules = self._values(cut, "document")
+        if self.reader is not None:  # doubtful by form: blanked, though no attack
+            doubt = -read_weights().blank / 2
+            values = [max(value, doubt) if is_doubtful_form(c) else value for c, value in zip(cut, values, strict=True)]
         return [(span, value, names) for (_, span), value, names in zip(pieces, values, rules, strict=True)]
 
     def _values(self, pieces: Sequence[str], place: Place) -> tuple[list[float], list[list[str]]]:

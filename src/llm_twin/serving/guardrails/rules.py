@@ -164,3 +164,20 @@ def weigh_rules(text: str, names: Sequence[str]) -> float:
     """
     total = min(1.0, sum(RULES[name][0] for name in names))
     return min(total, 0.5) if _ABOUT.match(text) and "ask for what is hidden" not in names else total
+
+
+# What no passage needs to hold for a model to read: a turn of a machine in a forged conversation, and in languages that
+# the reader hardly knows a machine that is spoken to, and told what to do.
+_DOUBTFUL_FORMS = (
+    r"^\W{0,4}(?:twin|assistant|chat ?bot|bot|language model|llm)\W{0,3}:\s",
+    r"\b(?:KI|Sprachmodelle?n?|Chat ?bots?|Assistente?n?|IA|IAs|mod[eè]les? de langage|modelos? de lenguaje"
+    r"|asistentes?|modelos? de linguagem|assistentes?|modell[io] linguistic[io]|assistenti|taalmodel\w*)\b.{0,80}?"
+    r"\b(?:vergiss|vergesst|ignorier\w*|beachte\w*|antworte\w*|missacht\w*|verrat\w*|oublie\w*|ignorez|ignorer|r[ée]pond\w+"
+    r"|r[ée]v[ée]l\w+|olvid\w+|ignora\w*|respond[ae]n?|revel\w+|esque[çc]\w+|dimentic\w+|rispond\w+|vergeet|negeer|antwoord\w*)\b",
+)
+_FORMS = re.compile("|".join(_DOUBTFUL_FORMS), re.I | re.S)
+
+
+def is_doubtful_form(text: str) -> bool:
+    """Whether a piece of a passage has a form that no honest passage would miss much."""
+    return bool(_FORMS.search(text))
