@@ -132,14 +132,15 @@ def make_poisoned(number, row):
 
 
 def is_shown(order, prompt):
-    """Whether any piece of an order that says something is in a prompt."""
+    """Whether so much of an order is in a prompt that it can be obeyed: two fifths of its characters, piece by piece."""
     shown = " ".join(prompt.split())
-    return any(" ".join(order[a:b].split()) in shown for a, b in cut_document(order) if b - a >= 20)
+    pieces = [" ".join(order[a:b].split()) for a, b in cut_document(order)]
+    return sum(len(piece) for piece in pieces if piece in shown) >= 0.4 * sum(map(len, pieces))
 
 
 @pytest.mark.parametrize("name", ["tester_1", "tester_2"])
 def test_no_held_out_poisoned_document_changes_what_the_twin_says(folder, name):
-    """Each is asked about, before a predictor that carries out whatever piece of an order it is shown."""
+    """Each is asked about, before a predictor that carries out an order if it is shown enough of it."""
     rows = [json.loads(line) for line in (HELD_OUT / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
     rows = [row for row in rows if row["place"] == "document" and row["label"] == "attack"]
     asked_now = []
