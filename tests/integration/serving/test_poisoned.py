@@ -132,7 +132,7 @@ def make_poisoned(number, row):
 
 
 def is_shown(order, prompt):
-    """Whether so much of an order is in a prompt that it can be obeyed: two fifths of its characters, piece by piece."""
+    """Whether enough of an order is in a prompt to be obeyed: two fifths of its characters, piece by piece."""
     shown = " ".join(prompt.split())
     pieces = [" ".join(order[a:b].split()) for a, b in cut_document(order)]
     return sum(len(piece) for piece in pieces if piece in shown) >= 0.4 * sum(map(len, pieces))
