@@ -9,6 +9,7 @@ import yaml
 from prometheus_client import REGISTRY, generate_latest
 
 from llm_twin.serving import metrics
+from llm_twin.serving.decoding import Decoding
 from llm_twin.serving.predictor import Predictor
 from tests.unit.kubernetes.builds import build_overlay
 
@@ -38,6 +39,7 @@ def exported() -> set[str]:
 
     class Idle:  # the engine's figures, without a model
         batches = rows = waiting = 0
+        how = Decoding(1, 0)
 
     predictor = Predictor.__new__(Predictor)
     predictor.engine, predictor.requests, predictor.running = Idle(), 0, 0  # type: ignore[assignment]
