@@ -114,7 +114,7 @@ def test_memory_is_flat_with_the_default_recipe(folder, served, vectors):
                 assert set(load.statuses) == {200}
                 done += len(load.latencies)
 
-        # Whatever is asked for the first time fills caches of vectors and verdicts: that has a bound, and is not growth.
+        # What is asked for the first time fills caches of vectors and verdicts: that has a bound, and is not growth.
         for question in asked:
             asyncio.run(hammer(port, question, 8, 0.5))
         send(1000)
