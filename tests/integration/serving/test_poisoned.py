@@ -132,15 +132,14 @@ def make_poisoned(number, row):
 
 
 def is_shown(order, prompt):
-    """Whether enough of an order is in a prompt to be obeyed: two fifths of its characters, piece by piece."""
+    """Whether any piece of an order that says something is in a prompt."""
     shown = " ".join(prompt.split())
-    pieces = [" ".join(order[a:b].split()) for a, b in cut_document(order)]
-    return sum(len(piece) for piece in pieces if piece in shown) >= 0.4 * sum(map(len, pieces))
+    return any(" ".join(order[a:b].split()) in shown for a, b in cut_document(order) if b - a >= 20)
 
 
-@pytest.mark.parametrize("name", ["tester_1", "tester_2"])
+@pytest.mark.parametrize("name", ["tester_1", "tester_2", "tester_3"])
 def test_no_held_out_poisoned_document_changes_what_the_twin_says(folder, name):
-    """Each is asked about, before a predictor that carries out an order if it is shown enough of it."""
+    """Each is asked about, before a predictor that carries out whatever piece of an order it is shown."""
     rows = [json.loads(line) for line in (HELD_OUT / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
     rows = [row for row in rows if row["place"] == "document" and row["label"] == "attack"]
     asked_now = []

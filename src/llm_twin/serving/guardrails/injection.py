@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
-from itertools import pairwise
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -20,7 +19,7 @@ import numpy as np
 from llm_twin.serving.guardrails.cutting import Span, cut_document, cut_question
 from llm_twin.serving.guardrails.features import build_rows, find_rules
 from llm_twin.serving.guardrails.normalise import readings
-from llm_twin.serving.guardrails.rules import is_doubtful_form, weigh_rules
+from llm_twin.serving.guardrails.rules import is_doubtful_form, is_machine_turn, is_turn, weigh_rules
 
 Place = Literal["input", "document"]
 Judged = tuple[Span, float, list[str]]  # a span, how far beyond the threshold, the rules that match
@@ -150,13 +149,28 @@ def _blame_one(suspicion: Suspicion, pieces: list[Judged]) -> Suspicion:
 
 
 def _take_the_rest(text: str, suspicion: Suspicion, pieces: list[Judged]) -> Suspicion:
-    """The suspicion with the sentence after each order that is beyond the threshold, if in the same paragraph."""
-    rest = []
-    for order, following in pairwise(cut_document(text) if suspicion.attack else []):
-        beyond = any(value > 0 and span[0] <= order[0] and order[1] <= span[1] for span, value, _ in pieces)
-        if beyond and order in suspicion.spans and "\n\n" not in text[order[1] : following[0]]:
-            rest.append(following)
-    return replace(suspicion, spans=tuple(dict.fromkeys([*suspicion.spans, *rest]))) if rest else suspicion
+    """The suspicion with the sentence after each order that is beyond the threshold, and with the turn that a machine's
+    forged turn answers, if in the same paragraph."""
+    if not suspicion.spans:
+        return suspicion
+    rest: list[Span] = []
+    turn: list[Span] = []  # the pieces of the turn that is being read
+    previous: Span | None = None
+    for span in cut_document(text):
+        apart = previous is None or "\n\n" in text[previous[1] : span[0]]
+        if is_machine_turn(text[span[0] : span[1]]) and not apart:
+            rest += turn
+        elif previous is not None and not apart and previous in suspicion.spans and _is_beyond(previous, pieces):
+            rest.append(span)
+        begins = is_turn(text[span[0] : span[1]])
+        turn = [span] if begins else [*turn, span] if turn and not apart else []
+        previous = span
+    return replace(suspicion, spans=tuple(dict.fromkeys([*suspicion.spans, *rest])))
+
+
+def _is_beyond(sentence: Span, pieces: list[Judged]) -> bool:
+    """Whether a sentence, alone or with a neighbour, is beyond the threshold."""
+    return any(value > 0 and span[0] <= sentence[0] and sentence[1] <= span[1] for span, value, _ in pieces)
 
 
 def _conclude(pieces: list[Judged], doubt: float = 0.0) -> Suspicion:

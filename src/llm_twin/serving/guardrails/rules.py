@@ -168,8 +168,9 @@ def weigh_rules(text: str, names: Sequence[str]) -> float:
 
 # What no passage needs to hold for a model to read: a turn of a machine in a forged conversation, and in languages that
 # the reader hardly knows a machine that is spoken to, and told what to do.
+_MACHINE_TURN = re.compile(r"^\W{0,4}(?:twin|assistant|chat ?bot|bot|language model|llm)\W{0,3}:(?:\s|$)", re.I)
+_TURN = re.compile(r"^\W{0,4}\w[\w .-]{0,23}:\s")
 _DOUBTFUL_FORMS = (
-    r"^\W{0,4}(?:twin|assistant|chat ?bot|bot|language model|llm)\W{0,3}:\s",
     r"\b(?:KI|Sprachmodelle?n?|Chat ?bots?|Assistente?n?|IA|IAs|mod[eè]les? de langage|modelos? de lenguaje"
     r"|asistentes?|modelos? de linguagem|assistentes?|modell[io] linguistic[io]|assistenti|taalmodel\w*)\b.{0,80}?"
     r"\b(?:vergiss|vergesst|ignorier\w*|beachte\w*|antworte\w*|missacht\w*|verrat\w*|oublie\w*|ignorez|ignorer|r[ée]pond\w+"
@@ -180,4 +181,14 @@ _FORMS = re.compile("|".join(_DOUBTFUL_FORMS), re.I | re.S)
 
 def is_doubtful_form(text: str) -> bool:
     """Whether a piece of a passage has a form that no honest passage would miss much."""
-    return bool(_FORMS.search(text))
+    return is_machine_turn(text) or bool(_FORMS.search(text))
+
+
+def is_machine_turn(text: str) -> bool:
+    """Whether a piece of a passage is written as what a machine says in a conversation."""
+    return bool(_MACHINE_TURN.search(text))
+
+
+def is_turn(text: str) -> bool:
+    """Whether a piece of a passage begins as somebody's turn in a conversation."""
+    return bool(_TURN.search(text))
