@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,15 +49,20 @@ def default_pipeline(recipe: Recipe) -> str:
     return "endpoint" if recipe.training.base_model == NO_MODEL else "twin"
 
 
-def pipeline_arguments(recipe: Recipe, pipeline: Any, others: Sequence[Recipe] = ()) -> dict[str, Any]:
-    """The sections of `recipe` that the pipeline takes as parameters, as plain JSON values.
+def pipeline_arguments(
+    recipe: Recipe, pipeline: Any, others: Sequence[Recipe] = (), given: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The sections of `recipe` that the pipeline takes as parameters, as plain JSON values, and what is `given`.
 
     The parameter `authors` (of pipelines over many authors) is author and sources of `recipe` and of each of `others`.
+    Parameters that are neither keep the pipeline's own defaults.
     """
     sections = recipe.model_dump(mode="json", exclude_none=True)  # kfp takes no nulls
     each = (one.model_dump(mode="json", exclude_none=True) for one in (recipe, *others))
     sections["authors"] = [{"author": one["author"], "collection": one["collection"]} for one in each]
-    return {name: sections[name] for name in pipeline.component_spec.inputs}
+    sections |= given or {}
+    inputs = pipeline.component_spec.inputs
+    return {name: sections[name] for name, about in inputs.items() if name in sections or not about.optional}
 
 
 def stages_of_steps() -> dict[str, str]:

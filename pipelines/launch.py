@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -56,10 +56,11 @@ def launch(
     pipeline_name: str = "twin",
     sample_data: Path | None = None,
     others: Sequence[Recipe] = (),
+    given: Mapping[str, Any] | None = None,
 ) -> Launched:
     """Run `recipe` through `pipeline_name`; raises StepFailed, ServiceError, InputError.
 
-    `others` are the further authors' recipes of a pipeline over many authors.
+    `others` are the further authors' recipes of a pipeline over many authors; `given`, parameters that no recipe has.
     """
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     log = home.logs / f"run-{stamp}-{recipe.author.id}.log"
@@ -76,7 +77,7 @@ def launch(
         stack.enter_context(local_services(home))
         recipe = stack.enter_context(sample_sites(recipe, sample_data))
         others = [stack.enter_context(sample_sites(other, sample_data)) for other in others]
-        arguments = pipeline_arguments(recipe, pipeline, others)  # the sources are known by now
+        arguments = pipeline_arguments(recipe, pipeline, others, given)  # the sources are known by now
         result = run_local(pipeline, arguments, home.artifacts, home.cache, log, listen)
     answers = read_answers(result.outputs)
     reports = {

@@ -6,7 +6,6 @@ import os
 import queue
 import random
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,100 +16,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from llm_twin.documents import Author, Document, stable_id, write_jsonl
-from llm_twin.embedding import Encoder, load_encoder
+from llm_twin.documents import stable_id, write_jsonl
+from llm_twin.embedding import Encoder
 from llm_twin.features.chunking import chunk_documents
 from llm_twin.features.cleaning import clean_documents
 from llm_twin.features.forgetting import forget_documents, forget_entries
 from llm_twin.features.indexing import SyncReport, index_folder
 from llm_twin.features.sync import Synchroniser, follow_author, sync_author
 from llm_twin.features.vectors import write_vectors
-from llm_twin.local.services import free_port, start_process, stop_process, wait_for_port
 from llm_twin.recipe_serving import RetrievalRecipe
-from llm_twin.recipes import FeaturesRecipe
 from llm_twin.retrieval.search import search
 from llm_twin.stores.vectors import Layout, VectorIndex
 from llm_twin.stores.warehouse import Warehouse
+from tests.integration.indexed import RECIPE, expected_chunks, find_traces, identity, indexed_chunks, make_document, put
 from tests.integration.vector_process import VectorProcess
-
-RECIPE = FeaturesRecipe(max_tokens=48)
-WORDS = "river tide clock lantern harbour engine ledger valve signal meadow copper thread anchor window barley".split()
-
-
-def make_document(author: str, name: str, revision: int = 0, paragraphs: int = 4, marker: str = "") -> Document:
-    generator = random.Random(f"{name}-{revision if revision else 0}")
-    parts = []
-    for at in range(paragraphs):
-        own = random.Random(f"{name}-{at}") if at else generator
-        parts.append(" ".join(f"{own.choice(WORDS)}{own.randrange(90)}" for _ in range(14)) + f" {marker}.")
-    url = f"https://example.org/{author}/{name}"
-    text = f"# About {name}\n\n" + "\n\n".join(parts)
-    return Document(
-        document_id=stable_id(author, url),
-        revision_id=stable_id(text),
-        author=author,
-        platform="site",
-        kind="article",
-        url=url,
-        title=f"About {name}",
-        language="en",
-        published=datetime(2024, 1, 1, tzinfo=UTC),
-        text=text,
-    )
-
-
-@pytest.fixture(scope="module")
-def encoder(tmp_path_factory: pytest.TempPathFactory) -> Encoder:
-    return load_encoder("all-MiniLM-L6-v2", tmp_path_factory.mktemp("cache"))
-
-
-@pytest.fixture(scope="module")
-def vectors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VectorProcess]:
-    process = VectorProcess(tmp_path_factory.mktemp("vectors"))
-    yield process
-    process.stop()
-
-
-@pytest.fixture(scope="module")
-def warehouse_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder, port = tmp_path_factory.mktemp("warehouse"), free_port()
-    command = [sys.executable, "-m", "nx_27017.nx_27017", "--db", str(folder / "w.db"), "--host", "127.0.0.1"]
-    log = folder / "nx.log"
-    files = ["--pid-file", str(folder / "nx.pid"), "--log-file", str(log)]
-    process = start_process([*command, "--port", str(port), *files], folder / "out.log")
-    wait_for_port(process, port, "warehouse", log)
-    yield f"mongodb://127.0.0.1:{port}/?directConnection=true"
-    stop_process(process)
-
-
-@pytest.fixture
-def warehouse(warehouse_url: str) -> Iterator[Warehouse]:
-    with Warehouse.connect(warehouse_url, "sync") as opened:
-        opened.ensure_schema()
-        yield opened
-
-
-@pytest.fixture
-def author(warehouse: Warehouse, vectors: VectorProcess, request: pytest.FixtureRequest) -> Iterator[str]:
-    name = f"a{abs(hash(request.node.name)) % 10**8}"
-    warehouse.put_author(Author(id=name, name="Ann Author"))
-    yield name
-    with VectorIndex.connect(vectors.url) as index:
-        index.drop_author(name)
-
-
-def put(warehouse: Warehouse, *documents: Document) -> None:
-    for document in documents:
-        warehouse.write_revision(document, document.text.encode())
-
-
-def expected_chunks(warehouse: Warehouse, author: str) -> dict[str, str]:
-    clean = clean_documents(warehouse.current_documents(author), RECIPE, lambda _: "Ann Author")
-    return {chunk.chunk_id: chunk.model_dump_json() for chunk in chunk_documents(clean, RECIPE)}
-
-
-def indexed_chunks(index: VectorIndex, author: str) -> dict[str, str]:
-    return {chunk.chunk_id: chunk.model_dump_json() for chunk in index.iterate_chunks(author)}
 
 
 def test_batch_and_sync_converge(
@@ -300,11 +219,6 @@ def test_a_follower_and_a_batch_converge(
         assert sync_author(warehouse, index, encoder, RECIPE, author).digest == followed
 
 
-def identity(author: str, name: str) -> dict[str, str]:
-    url = f"https://example.org/{author}/{name}"
-    return {"url": url, "document_id": stable_id(author, url)}
-
-
 def test_forgotten_documents_leave_no_bytes(
     warehouse: Warehouse, vectors: VectorProcess, encoder: Encoder, author: str, tmp_path: Path
 ) -> None:
@@ -355,11 +269,3 @@ def _cached_vectors(encoder: Encoder, chunks: list) -> Iterator[bytes]:
     for chunk in chunks:
         key = encoder.cache.key(encoder.fingerprint, encoder.precision, embedding_text(chunk, RECIPE.context))
         yield np.asarray(encoder.cache.read([key], encoder.dimension)[key], np.float32).tobytes()
-
-
-def find_traces(folders: list[Path], traces: list[bytes]) -> set[bytes]:
-    found: set[bytes] = set()
-    for file in (one for folder in folders for one in folder.rglob("*") if one.is_file()):
-        content = file.read_bytes().rstrip(b"\0")  # logs are allocated ahead
-        found |= {trace for trace in traces if trace in content}
-    return found

@@ -54,8 +54,9 @@ def test_each_author_is_synced_and_only_what_changed_is_written(
     home = open_home(tmp_path / "home")
     command = [sys.executable, "-m", "llm_twin.cli", "run", "--pipeline", "sync", "--recipe"]
 
-    def sync() -> str:
-        subprocess.run([*command, str(tmp_path / "recipe.yaml")], check=True, capture_output=True, timeout=500)
+    def sync(*options: str) -> str:
+        called = [*command, str(tmp_path / "recipe.yaml"), *options]
+        subprocess.run(called, check=True, capture_output=True, timeout=500)
         return max((home.root / "logs").glob("run-*.log"), key=lambda log: log.stat().st_mtime_ns).read_text()
 
     collect_notes(home, tmp_path)
@@ -66,6 +67,14 @@ def test_each_author_is_synced_and_only_what_changed_is_written(
     log = sync()
     assert "wren: 3 documents; 0 written, 0 deleted" in log
     assert "lark: 3 documents; 1 written, 0 deleted" in log
+    for at in (0, 2):
+        (tmp_path / "lark" / f"{at}.md").write_text(f"# Note {at}\n\nOf lark: page {at} of the tables is torn out.\n")
+    collect_notes(home, tmp_path)
+    log = sync("--shards", "3")
+    assert "wren, shard 1 of 1: 3 documents; 0 written, 0 deleted" in log  # no steps for nothing
+    assert "lark: 3 documents; 2 written, 0 deleted" in log
+    assert all(f"lark, shard {at} of 2: " in log for at in (1, 2))
     found = read_indexes(home)
+    assert sum("is torn out" in text for text in found["lark"]) == 2
     assert all(f"Of {author}" in text for author, texts in found.items() for text in texts)
     assert any("nobody reads the tables" in text for text in found["lark"])

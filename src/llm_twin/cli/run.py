@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,6 +41,9 @@ def run(
         None, help="Collect from this folder: the LLM Engineer's Handbook's export."
     ),
     author: str = typer.Option("", help="Only this author of the recipe's sources file."),
+    shards: int = typer.Option(
+        1, min=1, max=256, help="Pipeline sync: write each author's documents in that many steps side by side."
+    ),
     run_name: str = typer.Option("", help="Kubeflow: the run's name."),
     wait: bool = typer.Option(False, help="Kubeflow: wait for the run's end."),
     sample_data: Path | None = typer.Option(None, hidden=True, help="Another folder of sample data."),
@@ -74,11 +77,14 @@ def run(
         raise InputError(f"no author {author!r} in {loaded.collection.sources_file}", "name one that the file lists")
     if any(not chosen.collection.sources for chosen in recipes):
         raise InputError(f"the recipe {recipe!r} names no sources", "add collection.sources, or give --from-export DIR")
+    if shards > 1 and name != "sync":
+        raise InputError(f"the pipeline {name!r} has no shards", "give --shards to --pipeline sync")
     if name in OF_ALL_AUTHORS:
+        given = {"shards": shards} if shards > 1 else {}
         if on is Where.kubeflow:
-            _submit(recipes[0], name, run_name or loaded.name, wait, recipes[1:])
+            _submit(recipes[0], name, run_name or loaded.name, wait, recipes[1:], given)
         else:
-            _run_here(recipes[0], name, sample_data, recipes[1:])
+            _run_here(recipes[0], name, sample_data, recipes[1:], given)
         return
     for chosen in recipes:
         if on is Where.kubeflow:
@@ -87,7 +93,13 @@ def run(
             _run_here(chosen, name, sample_data)
 
 
-def _run_here(recipe: Recipe, name: str, sample_data: Path | None, others: Sequence[Recipe] = ()) -> None:
+def _run_here(
+    recipe: Recipe,
+    name: str,
+    sample_data: Path | None,
+    others: Sequence[Recipe] = (),
+    given: Mapping[str, int] | None = None,
+) -> None:
     from llm_twin.cli.display import make_console, print_answers, print_steps, watch_steps
     from llm_twin.local.home import open_home
     from llm_twin.settings import HomeSettings
@@ -100,7 +112,7 @@ def _run_here(recipe: Recipe, name: str, sample_data: Path | None, others: Seque
     who = ", ".join(one.author.name for one in (recipe, *others))
     console.print(f"[bold]{who}[/]: recipe {recipe.name}, pipeline {name}, state in {home.root}")
     with watch_steps(console, stages) as listen:
-        launched: Launched = launch(recipe, home, listen, name, sample_data, others)
+        launched: Launched = launch(recipe, home, listen, name, sample_data, others, given)
     came_out = describe_outputs(launched)
     console.print()
     print_steps(console, launched.run.steps, stages, came_out)
@@ -117,7 +129,14 @@ def _run_here(recipe: Recipe, name: str, sample_data: Path | None, others: Seque
         console.print('Next: `twin serve` keeps the twin up, `twin ask "…"` asks it.', markup=False)
 
 
-def _submit(recipe: Recipe, name: str, run_name: str, wait: bool, others: Sequence[Recipe] = ()) -> None:
+def _submit(
+    recipe: Recipe,
+    name: str,
+    run_name: str,
+    wait: bool,
+    others: Sequence[Recipe] = (),
+    given: Mapping[str, int] | None = None,
+) -> None:
     from llm_twin.settings import KubeflowSettings
     from pipelines import kubeflow
     from pipelines.catalogue import build_pipeline, pipeline_arguments
@@ -125,7 +144,7 @@ def _submit(recipe: Recipe, name: str, run_name: str, wait: bool, others: Sequen
 
     settings = KubeflowSettings()
     pipeline = build_pipeline(name, BuildOptions(pool=recipe.node_pool, code_from_image=True))
-    run_id = kubeflow.submit(pipeline, pipeline_arguments(recipe, pipeline, others), settings, run_name)
+    run_id = kubeflow.submit(pipeline, pipeline_arguments(recipe, pipeline, others, given), settings, run_name)
     print(f"run {run_id} ({run_name}) submitted to {settings.host or 'the in-cluster API'}")
     if settings.host:
         print(f"  {settings.host.rstrip('/')}/#/runs/details/{run_id}")

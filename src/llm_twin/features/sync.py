@@ -49,16 +49,7 @@ class Synchroniser:
         if collection == self.collection:
             return
         self.collection = collection
-        self._present, self._stale = {}, set()
-        counts: dict[str, int] = {}
-        for state, count in self.index.read_states(self.collection).items():
-            document = document_of(state)
-            counts[document] = counts.get(document, 0) + 1
-            if count == chunk_count(state):
-                self._present[document] = state.split(":")[1]
-            else:
-                self._stale.add(document)
-        self._stale |= {document for document, states in counts.items() if states > 1}
+        self._present, self._stale = read_present(self.index, collection)
 
     def look(self) -> SyncReport:
         """Compare with the warehouse and write what differs; the alias points at the result afterwards."""
@@ -77,7 +68,8 @@ class Synchroniser:
         held = self._present | written
         half = self._stale - written.keys()
         missing = [one for one, source in wanted.items() if held.get(one) != source or one in half]
-        second = self._write(self._read_clean(missing))  # what was left out for another that is now left out itself
+        again = read_clean(self.warehouse, missing, self.recipe, self.author_name)
+        second = self._write(again)  # what was left out for another that is now left out itself
         gone = (held.keys() | self._stale) - wanted.keys()
         if gone:
             self.index.delete_documents(self.collection, sorted(gone))
@@ -106,7 +98,7 @@ class Synchroniser:
             if clean is None:
                 continue
             self._table.put(clean)
-            source = self._sources[clean.document_id] = f"{clean.revision_id}-{clean.metadata['source']}"
+            source = self._sources[clean.document_id] = source_of(clean)
             held = clean.document_id not in self._stale and self._present.get(clean.document_id) == source
             if not held and not self._table.has_older(clean.document_id):
                 written[clean.document_id] = source
@@ -116,12 +108,7 @@ class Synchroniser:
         """The warehouse's documents, some at a time."""
         if everything:
             return self.warehouse.current_documents(self.author)
-        batches = (ids[start : start + BATCH_DOCUMENTS] for start in range(0, len(ids), BATCH_DOCUMENTS))
-        return (document for batch in batches for document in self.warehouse.read_documents(batch))
-
-    def _read_clean(self, ids: Sequence[str]) -> Iterator[CleanDocument]:
-        cleaned = (clean_document(document, self.recipe, self.author_name)[0] for document in self._read(ids, False))
-        return (clean for clean in cleaned if clean is not None)
+        return read_some(self.warehouse, ids)
 
     def _write(self, documents: Iterator[CleanDocument]) -> tuple[int, int]:
         """How many documents and chunks were written."""
@@ -132,6 +119,40 @@ class Synchroniser:
     def digest(self) -> str:
         """Names the index's content."""
         return self.index.digest(self.collection)
+
+
+def read_present(index: VectorIndex, collection: str) -> tuple[dict[str, str], set[str]]:
+    """What a collection holds: document → source of those that are whole, and the documents that are there in part."""
+    present: dict[str, str] = {}
+    stale: set[str] = set()
+    counts: dict[str, int] = {}
+    for state, count in index.read_states(collection).items():
+        document = document_of(state)
+        counts[document] = counts.get(document, 0) + 1
+        if count == chunk_count(state):
+            present[document] = state.split(":")[1]
+        else:
+            stale.add(document)
+    return present, stale | {document for document, states in counts.items() if states > 1}
+
+
+def source_of(document: CleanDocument) -> str:
+    """What a clean document was made from, as a state has it."""
+    return f"{document.revision_id}-{document.metadata['source']}"
+
+
+def read_some(warehouse: Warehouse, ids: Sequence[str]) -> Iterator[Document]:
+    """The current documents with these ids, some at a time."""
+    for start in range(0, len(ids), BATCH_DOCUMENTS):
+        yield from warehouse.read_documents(ids[start : start + BATCH_DOCUMENTS])
+
+
+def read_clean(
+    warehouse: Warehouse, ids: Sequence[str], recipe: FeaturesRecipe, author_name: str
+) -> Iterator[CleanDocument]:
+    """As read_some, clean; without those that cleaning leaves out."""
+    cleaned = (clean_document(document, recipe, author_name)[0] for document in read_some(warehouse, ids))
+    return (clean for clean in cleaned if clean is not None)
 
 
 def sync_author(

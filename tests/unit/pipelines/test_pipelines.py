@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 import components
-from llm_twin.errors import RecipeError
+from llm_twin.cli.run import Where, run
+from llm_twin.errors import InputError, RecipeError
 from llm_twin.recipe_training import NodePool
 from llm_twin.recipes import AuthorRecipe, load_recipe, parse_recipe
 from pipelines.catalogue import (
@@ -150,3 +151,28 @@ def test_the_pipeline_of_many_authors_takes_each_ones_sources(compiled) -> None:
         if "parameterIterator" in task
     )
     assert loop["iteratorPolicy"]["parallelismLimit"] == 4
+
+
+def test_sync_shards_over_authors_and_over_the_documents_of_each(compiled) -> None:
+    recipe = load_recipe(find_recipe("sample"))
+    pipeline = build_pipeline("sync", BuildOptions(code_from_image=True))
+    assert set(pipeline_arguments(recipe, pipeline)) == {"authors", "features"}  # shards: the pipeline's default
+    assert pipeline_arguments(recipe, pipeline, given={"shards": 3})["shards"] == 3
+    spec = compiled["sync"][0]
+    assert spec["root"]["inputDefinitions"]["parameters"]["shards"]["defaultValue"] == 1
+    dags = [component["dag"]["tasks"] for component in spec["components"].values() if "dag" in component]
+    loops = [task for tasks in [*dags, spec["root"]["dag"]["tasks"]] for task in tasks.values()]
+    loops = [task for task in loops if "parameterIterator" in task]
+    inside = [set(spec["components"][loop["componentRef"]["name"]]["dag"]["tasks"]) for loop in loops]
+    assert {"sync-shard"} in inside and len(loops) == 2
+    (whole,) = (tasks for tasks in dags if "sync-index" in tasks)
+    assert set(whole) == {"sync-index"}  # with one shard there is one step
+    (sharded,) = (tasks for tasks in dags if "plan-sync" in tasks)
+    (loop,) = (name for name in sharded if name.startswith("for-loop"))
+    assert set(sharded) == {"plan-sync", loop, "finish-sync"}
+    assert loop in sharded["finish-sync"]["dependentTasks"] and sharded[loop]["dependentTasks"] == ["plan-sync"]
+
+
+def test_shards_are_of_sync_alone() -> None:
+    with pytest.raises(InputError, match="'corpus' has no shards"):
+        run(recipe="sample", on=Where.here, pipeline="corpus", from_export=None, author="", shards=2)
