@@ -34,15 +34,15 @@ def evaluate_twin(
     from llm_twin.settings import HomeSettings, IndexSettings, LlmSettings, QuantizeSettings, RegistrySettings
 
     settings, where, access = EvaluationRecipe.model_validate(recipe), IndexSettings(), LlmSettings()
-    who, home, key = Author.model_validate(author), HomeSettings().root, where.api_key
+    who, home = Author.model_validate(author), HomeSettings().root
     tracking, python = RegistrySettings().resolve(home), QuantizeSettings().python
     adapters = champion.with_champion(
         {"sft": Path(sft.path), "dpo": Path(dpo.path)}, tracking, who.id, Path(base.path), home / "cache" / "models"
     )
     models = run.Models(Path(base.path), adapters.folders, Path(quantized.path), python, adapters.notes)
     jury = finish.open_jury(settings.judge, access.base_url, access.key, home / "cache" / "llm")
-    passages, secret = list(read_jsonl(chunks.path, Chunk)), key.get_secret_value() if key else None
-    with retrieve.open_retrieval(where.url, secret, who.id, settings) as asked:
+    passages = list(read_jsonl(chunks.path, Chunk))
+    with retrieve.open_retrieval(where.url, where.key, who.id, settings) as asked:
         twin = checks.make_twin(who, asked, settings)
         found = run.evaluate_models(who.id, index, models, Path(samples.path), passages, asked, settings, twin, jury)
     finish.write_results(found, recipe, tracking, scores.path, report.path)

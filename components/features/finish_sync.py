@@ -16,11 +16,10 @@ def finish_sync(parts: list, done: list) -> str:
     from llm_twin.stores.warehouse import Warehouse
 
     store, where = WarehouseSettings(), IndexSettings()
-    key = where.api_key.get_secret_value() if where.api_key else None
     shards = [SyncReport(**one) for one in done]
     with (
         Warehouse.connect(store.url.get_secret_value(), store.database) as warehouse,
-        VectorIndex.connect(where.url, key) as index,
+        VectorIndex.connect(where.url, where.key) as index,
     ):
         total = sharding.finish_sync(warehouse, index, parts, shards)
     report(f"{parts[0]['author']}: {total.documents} documents; {total.written} written, {total.deleted} deleted")

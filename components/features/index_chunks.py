@@ -17,7 +17,6 @@ def index_chunks(author: dict, chunks: dsl.Input[dsl.Dataset], vectors: dsl.Inpu
     from llm_twin.stores.vectors import VectorIndex
 
     where, settings = IndexSettings(), FeaturesRecipe.model_validate(recipe)
-    key = where.api_key.get_secret_value() if where.api_key else None
-    with VectorIndex.connect(where.url, key) as index:
+    with VectorIndex.connect(where.url, where.key) as index:
         done = index_folder(author["id"], read_jsonl(chunks.path, Chunk), Path(vectors.path), index, settings)
     return done.digest

@@ -22,10 +22,9 @@ def plan_sync(author: dict, recipe: dict, shards: int, wanted: dsl.Output[dsl.Da
 
     settings, store, where = FeaturesRecipe.model_validate(recipe), WarehouseSettings(), IndexSettings()
     encoder = load_encoder(settings.embedder, None, settings.precision, settings.batch_size, EmbeddingSettings().key)
-    key = where.api_key.get_secret_value() if where.api_key else None
     with (
         Warehouse.connect(store.url.get_secret_value(), store.database) as warehouse,
-        VectorIndex.connect(where.url, key) as index,
+        VectorIndex.connect(where.url, where.key) as index,
     ):
         documents, parts = sharding.plan_sync(warehouse, index, encoder, settings, author["id"], shards)
     Path(wanted.path).parent.mkdir(parents=True, exist_ok=True)

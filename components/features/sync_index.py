@@ -19,10 +19,9 @@ def sync_index(author: dict, recipe: dict) -> str:
     settings, store, where = FeaturesRecipe.model_validate(recipe), WarehouseSettings(), IndexSettings()
     cache = HomeSettings().root / "cache" / "embeddings"
     encoder = load_encoder(settings.embedder, cache, settings.precision, settings.batch_size, EmbeddingSettings().key)
-    key = where.api_key.get_secret_value() if where.api_key else None
     with (
         Warehouse.connect(store.url.get_secret_value(), store.database) as warehouse,
-        VectorIndex.connect(where.url, key) as index,
+        VectorIndex.connect(where.url, where.key) as index,
     ):
         done = sync_author(warehouse, index, encoder, settings, author["id"])
     report(f"{author['id']}: {done.documents} documents; {done.written} written, {done.deleted} deleted")

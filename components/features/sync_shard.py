@@ -24,10 +24,9 @@ def sync_shard(recipe: dict, wanted: dsl.Input[dsl.Dataset], part: dict) -> dict
     cache = HomeSettings().root / "cache" / "embeddings"
     encoder = load_encoder(settings.embedder, cache, settings.precision, settings.batch_size, EmbeddingSettings().key)
     documents = json.loads(Path(wanted.path).read_text(encoding="utf-8"))
-    key = where.api_key.get_secret_value() if where.api_key else None
     with (
         Warehouse.connect(store.url.get_secret_value(), store.database) as warehouse,
-        VectorIndex.connect(where.url, key) as index,
+        VectorIndex.connect(where.url, where.key) as index,
     ):
         done = sharding.sync_shard(warehouse, index, encoder, settings, documents, part)
     named = f"{part['author']}, shard {int(part['shard']) + 1} of {int(part['shards'])}"

@@ -46,6 +46,11 @@ class IndexSettings(BaseSettings):
     url: str = "http://127.0.0.1:6333"
     api_key: SecretStr | None = None
 
+    @property
+    def key(self) -> str | None:
+        """The key as text, where there is one."""
+        return self.api_key.get_secret_value() if self.api_key else None
+
 
 class EmbeddingSettings(BaseSettings):
     """An embedding endpoint's key, where the recipe's embedder is one."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from queue import Empty, Queue
@@ -11,6 +13,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlparse
 
 import jsonschema
+import pytest
 import yaml
 
 JOBS = "/apis/trainer.kubeflow.org/v1alpha1/namespaces/team/trainjobs"
@@ -61,6 +64,17 @@ class Cluster:
             event = {"type": "MODIFIED", "object": json.loads(json.dumps(job))}
             for watcher in self.watchers:
                 watcher.put(event)
+
+
+def running_cluster() -> Iterator[Cluster]:
+    """A cluster that is served, for a fixture; without a folder of CRDs the test is skipped."""
+    if not (crds := os.environ.get("LLM_TWIN_CRDS")):
+        pytest.skip("LLM_TWIN_CRDS names no folder of CRDs")
+    found = Cluster(Path(crds))
+    server = serve(found)
+    found.url = f"http://127.0.0.1:{server.server_port}"
+    yield found
+    server.shutdown()
 
 
 def serve(cluster: Cluster) -> ThreadingHTTPServer:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import pytest
 from kubernetes import client
@@ -16,7 +14,7 @@ from kubernetes import client
 from llm_twin.errors import InputError, ServiceError
 from llm_twin.recipe_training import NodePool
 from llm_twin.training.trainjob import build_trainjob, run_trainjob
-from tests.integration.kubernetes_api import Cluster, serve
+from tests.integration.kubernetes_api import Cluster, running_cluster
 
 DONE = {"conditions": [{"type": "Complete", "status": "True", "reason": "JobsCompleted", "message": "done",
                         "lastTransitionTime": "2026-01-01T00:00:00Z"}]}  # fmt: skip
@@ -26,14 +24,7 @@ FAILED = {"conditions": [{"type": "Failed", "status": "True", "reason": "JobsFai
 
 @pytest.fixture
 def cluster():
-    crds = os.environ.get("LLM_TWIN_CRDS")
-    if not crds:
-        pytest.skip("LLM_TWIN_CRDS names no folder of CRDs")
-    found = Cluster(Path(crds))
-    server = serve(found)
-    found.url = f"http://127.0.0.1:{server.server_port}"
-    yield found
-    server.shutdown()
+    yield from running_cluster()
 
 
 def connect(cluster: Cluster) -> client.ApiClient:

@@ -183,8 +183,7 @@ def forget_derived(owners: dict[str, list[str]], whole_author: bool) -> Iterator
     has_index = "LLM_TWIN_QDRANT_URL" in os.environ or (home.vectors.is_dir() and any(home.vectors.iterdir()))
     with local_services(home, need=("vectors",) if has_index else ()):
         where = IndexSettings()
-        key = where.api_key.get_secret_value() if where.api_key else None
-        index = VectorIndex.connect(where.url, key) if has_index else None
+        index = VectorIndex.connect(where.url, where.key) if has_index else None
         for author, documents in owners.items():
             drop = forget_author if whole_author else forget_documents
             gone = drop(author, documents, index, cache)

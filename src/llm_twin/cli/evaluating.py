@@ -66,8 +66,7 @@ def open_parts(author: str, settings: EvaluationRecipe, home: Home) -> Iterator[
 
     with local_services(home, need=("vectors",)) as urls:
         where = IndexSettings()
-        key = where.api_key.get_secret_value() if where.api_key else None
-        with open_retrieval(urls.get("vectors", where.url), key, author, settings) as retrieval:
+        with open_retrieval(urls.get("vectors", where.url), where.key, author, settings) as retrieval:
             yield retrieval
 
 

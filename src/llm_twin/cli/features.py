@@ -111,8 +111,7 @@ def _open_index(recipe: Recipe) -> Iterator[tuple[VectorIndex, Encoder]]:
     cache = home.cache / "embeddings"
     with local_services(home, need=("vectors",)):
         where = IndexSettings()
-        key = where.api_key.get_secret_value() if where.api_key else None
-        with VectorIndex.connect(where.url, key) as index:
+        with VectorIndex.connect(where.url, where.key) as index:
             access = EmbeddingSettings().key
             yield index, load_encoder(features.embedder, cache, features.precision, features.batch_size, access)
 

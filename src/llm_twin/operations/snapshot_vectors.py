@@ -42,8 +42,7 @@ def snapshot_vectors(folder: Path, url: str, api_key: str | None) -> list[str]:
 if __name__ == "__main__":
     try:
         settings = IndexSettings()
-        secret = settings.api_key.get_secret_value() if settings.api_key else None
-        print("\n".join(snapshot_vectors(Path(sys.argv[1]), settings.url, secret)))
+        print("\n".join(snapshot_vectors(Path(sys.argv[1]), settings.url, settings.key)))
     except TwinError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

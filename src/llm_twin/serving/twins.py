@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -15,6 +15,7 @@ from llm_twin.prompts import prompt_version, render_prompt, render_source
 from llm_twin.recipe_serving import ServingRecipe
 from llm_twin.recipes import FeaturesRecipe
 
+Parsed = TypeVar("Parsed", bound=BaseModel)
 PromptName = Literal["twin_system", "twin_question"]
 PROMPT_NAMES: tuple[PromptName, ...] = get_args(PromptName)
 
@@ -116,13 +117,10 @@ class ServerConfig(BaseModel):
 def read_twin_file(path: Path) -> TwinFile:
     """Read one twin's file. Raises InputError."""
     try:
-        return TwinFile.model_validate_json(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise InputError(f"no twin in {path}", "build one with `twin run`") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{path}: {place}: {first['msg']}", "build the twin again with `twin run`") from error
+    return _parse(TwinFile, text, path, "build the twin again with `twin run`")
 
 
 def read_twin_files(folder: Path) -> list[TwinFile]:
@@ -136,13 +134,19 @@ def read_twin_files(folder: Path) -> list[TwinFile]:
 def read_server_config(path: Path) -> ServerConfig:
     """Read the transformer's configuration. Raises InputError that names the key."""
     try:
-        return ServerConfig.model_validate_json(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}", "give the path of a JSON file") from error
+    return _parse(ServerConfig, text, path, "mend the file")
+
+
+def _parse(model: type[Parsed], text: str, path: Path, remedy: str) -> Parsed:
+    try:
+        return model.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{path}: {place}: {first['msg']}", "mend the file") from error
+        raise InputError(f"{path}: {place}: {first['msg']}", remedy) from error
 
 
 def plan_serving(files: list[TwinFile]) -> tuple[list[Twin], str, dict[str, str]]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from pathlib import Path
 
 from llm_twin.training.export import make_loadable_by_transformers_4, make_readable
+from llm_twin.training.folders import whole_folder
 
 
 def export_int8(model: Path, target: Path) -> dict[str, float]:
@@ -16,19 +15,11 @@ def export_int8(model: Path, target: Path) -> dict[str, float]:
     from llm_twin.training.base import load_model, load_tokenizer
 
     loaded = load_model(model, quantization_config=BitsAndBytesConfig(load_in_8bit=True), device_map="auto")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    beside = target.with_name(f".{target.name}.{os.getpid()}.part")
-    shutil.rmtree(beside, ignore_errors=True)
-    try:
+    with whole_folder(target) as beside:
         loaded.save_pretrained(beside)
         load_tokenizer(model).save_pretrained(beside)
         make_loadable_by_transformers_4(beside)
         make_readable(beside)
-        if target.is_dir():
-            shutil.rmtree(target)
-        beside.replace(target)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
     size = float(sum(file.stat().st_size for file in target.glob("*.safetensors")))
     before = float(sum(file.stat().st_size for file in model.glob("*.safetensors")))
     return {"bytes": size, "bytes_before": before}

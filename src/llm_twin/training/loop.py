@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import shutil
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -20,6 +19,7 @@ from llm_twin.training.batching import split_step, use_sampler
 from llm_twin.training.callbacks import stop_on_nan, watch_progress
 from llm_twin.training.checkpoints import disk_error, guard_checkpoints, last_complete, refused_write
 from llm_twin.training.export import make_readable
+from llm_twin.training.folders import whole_folder
 from llm_twin.training.hardware import Hardware
 
 
@@ -201,30 +201,24 @@ def save_trained(
     """
     if os.environ.get("RANK", "0") != "0":
         return  # under torchrun every process has the weights, and the first writes them
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    beside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
-    shutil.rmtree(beside, ignore_errors=True)
     try:
-        if hasattr(model, "peft_config"):
-            # a path of this machine would make equal adapters differ, and mean nothing elsewhere
-            model.peft_config["default"].base_model_name_or_path = record["recipe"]["base_model"]
-            model.save_pretrained(beside, selected_adapters=["default"], state_dict=weights)
-        else:
-            model.save_pretrained(beside, state_dict=weights)
-        (beside / "README.md").unlink(missing_ok=True)  # PEFT's empty card; ours is written at registration
-        tokenizer.save_pretrained(beside)
-        (beside / "training.json").write_text(json.dumps(record, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-        make_readable(beside)
-        if folder.is_dir():
-            shutil.rmtree(folder)
-        beside.replace(folder)
+        with whole_folder(folder) as beside:
+            if hasattr(model, "peft_config"):
+                # a path of this machine would make equal adapters differ, and mean nothing elsewhere
+                model.peft_config["default"].base_model_name_or_path = record["recipe"]["base_model"]
+                model.save_pretrained(beside, selected_adapters=["default"], state_dict=weights)
+            else:
+                model.save_pretrained(beside, state_dict=weights)
+            (beside / "README.md").unlink(missing_ok=True)  # PEFT's empty card; ours is written at registration
+            tokenizer.save_pretrained(beside)
+            text = json.dumps(record, indent=2, sort_keys=True) + "\n"
+            (beside / "training.json").write_text(text, encoding="utf-8")
+            make_readable(beside)
     except Exception as error:
         refused = refused_write(error)
         if refused is None:
             raise
         raise disk_error(refused, folder) from error
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
 
 
 def check_finite(value: float, what: str) -> float:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from pathlib import Path
 
 from llm_twin.errors import ModelError
 from llm_twin.training.export import make_loadable_by_transformers_4, make_readable
+from llm_twin.training.folders import whole_folder
 
 
 def merge_adapter(base: Path, adapter: Path, merged: Path) -> None:
@@ -33,15 +32,8 @@ def merge_adapter(base: Path, adapter: Path, merged: Path) -> None:
                 "merge it into the base that it was trained on",
             ) from error
     dtype = getattr(load_config(base), "dtype", None)
-    beside = merged.with_name(f".{merged.name}.{os.getpid()}.part")
-    shutil.rmtree(beside, ignore_errors=True)
-    try:
+    with whole_folder(merged) as beside:
         (model.to(dtype) if dtype is not None else model).save_pretrained(beside)
         load_tokenizer(adapter).save_pretrained(beside)
         make_loadable_by_transformers_4(beside)
         make_readable(beside)
-        if merged.is_dir():
-            shutil.rmtree(merged)
-        beside.replace(merged)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,3 +46,11 @@ def running_twin(folder: Path, models: dict[str, Path], vectors: str, **changes:
         state_dir=folder / "state", tracking_uri=f"sqlite:///{folder}/mlflow/mlflow.db",
     ) as served:  # fmt: skip
         yield served
+
+
+def eventually(check, seconds=90):
+    """Wait until `check` holds; fail after so many seconds."""
+    until = time.monotonic() + seconds
+    while not check():
+        assert time.monotonic() < until
+        time.sleep(0.1)

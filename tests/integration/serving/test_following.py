@@ -26,7 +26,7 @@ from llm_twin.serving.processes import free_port, run_server, write_json
 from llm_twin.serving.twins import ServerConfig, TwinFile
 from llm_twin.stores.vectors import VectorIndex
 from tests.integration.serving import overfitted_twin as small
-from tests.integration.serving.parts import running_index
+from tests.integration.serving.parts import eventually, running_index
 from tests.integration.serving.test_operations import ASKED, CHAT
 from tests.integration.serving.test_poisoned import gullible
 
@@ -37,13 +37,6 @@ BEN = Author(id="ben-ochre", name="Ben Ochre")
 def ask(url, name, question="Hello there?"):
     body = {"model": name, "messages": [{"role": "user", "content": question}]}
     return httpx.post(url + CHAT, json=body, timeout=120)
-
-
-def eventually(check, seconds=90):
-    until = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < until
-        time.sleep(0.2)
 
 
 def test_twins_come_and_go_under_load_over_every_protocol(tmp_path):

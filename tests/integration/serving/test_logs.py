@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from contextlib import contextmanager
 
 import httpx
@@ -14,6 +13,7 @@ from llm_twin.errors import StoreError
 from llm_twin.logs import ContextPool, JsonLines, describe_error, request_id
 from llm_twin.serving.access import make_key, write_keys
 from tests.integration.serving import overfitted_twin as small
+from tests.integration.serving.parts import eventually
 from tests.integration.serving.test_operations import CHAT, transformer
 from tests.integration.serving.test_poisoned import gullible
 
@@ -25,13 +25,6 @@ def read_lines(path, known):
     """The lines of a log with the request's id."""
     lines = [json.loads(line) for line in path.read_text().splitlines() if line.startswith("{")]
     return [line for line in lines if line.get("request_id") == known]
-
-
-def eventually(check, seconds=20):
-    until = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < until
-        time.sleep(0.1)
 
 
 def ask(served, path, body, known):

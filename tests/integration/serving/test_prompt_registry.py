@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import httpx
 import pytest
 from typer.testing import CliRunner
@@ -18,6 +16,7 @@ from llm_twin.serving.prompt_watch import PromptWatch
 from llm_twin.serving.twins import ServerConfig
 from llm_twin.tracing import read_traces
 from tests.integration.serving import overfitted_twin as small
+from tests.integration.serving.parts import eventually
 from tests.integration.serving.test_operations import ASKED, CHAT
 from tests.integration.serving.test_poisoned import gullible
 
@@ -46,13 +45,6 @@ def write(folder, text):
     path = folder / f"{len(list(folder.glob('*.jinja')))}.jinja"
     path.write_text(text)
     return str(path)
-
-
-def eventually(check, seconds=60):
-    until = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < until
-        time.sleep(0.2)
 
 
 def test_versions_are_registered_listed_shown_and_chosen_by_alias(twin):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from llm_twin.tracing.otlp import SpanSender, both
 from llm_twin.tracing.records import Hop, TraceRecord, new_trace_id
+from tests.span_collector import running_collector
 
 
 def make_trace(number):
@@ -25,28 +24,12 @@ def make_trace(number):
 
 
 def test_a_collector_gets_each_request_with_its_hops_and_no_text():
-    bodies = []
-
-    class Collector(BaseHTTPRequestHandler):
-        def do_POST(self):
-            assert self.path == "/v1/traces"
-            bodies.append(self.rfile.read(int(self.headers["content-length"])))
-            self.send_response(200)
-            self.send_header("content-length", "0")
-            self.end_headers()
-
-        def log_message(self, *parts):
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Collector)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    traces, elsewhere = [make_trace(i) for i in range(3)], []
-    sender = SpanSender(f"http://127.0.0.1:{server.server_port}/")
-    for trace in traces:
-        both(elsewhere.append, sender.record)(trace)
-    sender.close()
-    server.shutdown()
-    server.server_close()
+    with running_collector() as (url, bodies):
+        traces, elsewhere = [make_trace(i) for i in range(3)], []
+        sender = SpanSender(f"{url}/")
+        for trace in traces:
+            both(elsewhere.append, sender.record)(trace)
+        sender.close()
 
     spans = [
         span

@@ -14,7 +14,7 @@ import pytest
 from llm_twin.errors import ServiceError
 from llm_twin.recipe_training import NodePool
 from llm_twin.training.nodes import train_on_nodes
-from tests.integration.kubernetes_api import Cluster, serve
+from tests.integration.kubernetes_api import Cluster, running_cluster
 
 pytestmark = [pytest.mark.deep, pytest.mark.timeout(1200)]
 
@@ -27,13 +27,7 @@ def condition(kind: str) -> dict:
 @pytest.fixture
 def cluster():
     """A TrainJob API on loopback whose jobs are run by `follow`."""
-    if not (crds := os.environ.get("LLM_TWIN_CRDS")):
-        pytest.skip("LLM_TWIN_CRDS names no folder of CRDs")
-    found = Cluster(Path(crds))
-    server = serve(found)
-    found.url = f"http://127.0.0.1:{server.server_port}"
-    yield found
-    server.shutdown()
+    yield from running_cluster()
 
 
 def follow(cluster: Cluster, log: Path, processes: int) -> None:
