@@ -25,14 +25,14 @@ DESCRIPTION = "fit retrieval's settings to known-item queries made from the text
 PLAIN = {"fusion": "weighted", "alpha": 0.5, "feedback": False, "neighbour_weight": 0.0}
 STARTS: dict[str, dict[str, Any]] = {"plain": PLAIN, "default": {}}
 WIDE_GRID: dict[str, list[Any]] = GRID | {
-    "feedback_focus": [0.0, 1.0, 2.0, 4.0],
+    "feedback_focus": [0.0, 1.0, 2.0, 4.0, 6.0],
     "dense_feedback_weight": [0.3, 0.4, 0.5, 0.6, 0.7],
     "dense_feedback_chunks": [3, 5, 10],
     "sparse_feedback_weight": [0.2, 0.3, 0.4, 0.5, 0.6],
     "sparse_feedback_chunks": [3, 5, 10],
     "sparse_feedback_terms": [10, 20, 40, 80],
-    "neighbour_weight": [0.0, 0.1, 0.2, 0.3, 0.4, 0.5],
-    "neighbours": [3, 5, 10],
+    "neighbour_weight": [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8],
+    "neighbours": [3, 5, 10, 15],
     "candidates": [50, 100, 200],
 }
 LARGER = {"candidates": [100, 200], "pool": [100]}  # tried last: they take long

@@ -26,16 +26,16 @@ MIN_QUERIES = 20
 MIN_GAIN = 0.002
 MAX_ROUNDS = 3
 DENSE = {"fusion": "dense", "feedback": False, "neighbour_weight": 0.0, "deduplicate": False}
-GRID: dict[str, list[Any]] = {
+GRID: dict[str, list[Any]] = {  # on both sides of each default, so that none is best for want of a further value
     "fusion": ["weighted", "rrf"],
     "alpha": [0.3, 0.4, 0.5, 0.6, 0.7],
     "feedback": [True, False],
-    "feedback_focus": [1.0, 2.0, 4.0],
-    "dense_feedback_weight": [0.3, 0.5, 0.7],
-    "dense_feedback_chunks": [3, 5, 10],
+    "feedback_focus": [1.0, 2.0, 4.0, 6.0],
+    "dense_feedback_weight": [0.3, 0.5, 0.6, 0.7],
+    "dense_feedback_chunks": [2, 3, 5, 10],
     "sparse_feedback_weight": [0.3, 0.5, 0.7],
-    "sparse_feedback_terms": [10, 20, 40],
-    "neighbour_weight": [0.0, 0.1, 0.2, 0.3],
+    "sparse_feedback_terms": [5, 10, 20, 40],
+    "neighbour_weight": [0.0, 0.2, 0.4, 0.5, 0.6, 0.7],
 }
 
 

@@ -20,7 +20,7 @@ from llm_twin.retrieval.records import Hit
 from llm_twin.retrieval.rerank import judge_pairs, smooth_scores
 from llm_twin.retrieval.search import MAX_QUERY_CHARACTERS, check_query
 from llm_twin.retrieval.selfquery import read_filters
-from llm_twin.retrieval.tuning import assign_folds, held_out_gain
+from llm_twin.retrieval.tuning import GRID, assign_folds, held_out_gain
 
 
 def hit(name: str, score: float, vector: list[float] | None = None, **fields: object) -> Hit:
@@ -198,3 +198,13 @@ def test_gain_counts_only_where_the_other_folds_agree() -> None:
 def test_a_documents_queries_are_held_out_together() -> None:
     items = [KnownItem("q", document, (), frozenset()) for document in ("a", "b", "a", "c", "b")]
     assert assign_folds(items) == [0, 1, 0, 2, 1]
+
+
+def test_tuning_looks_on_both_sides_of_each_default() -> None:
+    """Else a corpus that asks for more than the default could not get it, nor return to it."""
+    recipe = RetrievalRecipe()
+    for name, values in GRID.items():
+        default = getattr(recipe, name)
+        assert default in values
+        if not isinstance(default, str | bool):
+            assert values == sorted(values) and values[0] < default < values[-1], name
