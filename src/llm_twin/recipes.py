@@ -80,7 +80,12 @@ class FeaturesRecipe(Section):
     )
     entity_pipeline: str = Field(default="en_core_web_sm", description="a spaCy pipeline's name or folder")
     chunker: Literal["structure", "sentences", "tokens", "sliding", "semantic"] = "structure"
-    max_tokens: int = Field(default=240, ge=16, le=8192, description="of a chunk; MiniLM sees 256")
+    max_tokens: int = Field(
+        default=240,
+        ge=16,
+        le=8192,
+        description="of a chunk; fewer where title and headings leave less room: MiniLM reads 256 in all",
+    )
     overlap_tokens: int = Field(default=0, ge=0)
     semantic_percentile: float = Field(default=20, gt=0, lt=100, description="neighbours less alike are parted")
     context: Literal["headings", "title", "none"] = Field(
@@ -88,7 +93,9 @@ class FeaturesRecipe(Section):
     )
     embedder: str = Field(default="all-MiniLM-L6-v2", description="a name, folder, hub id or endpoint")
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    batch_size: int = Field(default=16, ge=1)
+    batch_size: int = Field(
+        default=16, ge=1, description="texts embedded at once; where fused layers are used, 128 tokens for each"
+    )
 
 
 class LlmRecipe(Section):

@@ -2,6 +2,6 @@
 
 from llm_twin.embedding.cache import EmbeddingCache
 from llm_twin.embedding.encoder import Encoder
-from llm_twin.embedding.loading import load_encoder, load_tokenizer
+from llm_twin.embedding.loading import count_room, load_encoder, load_tokenizer
 
-__all__ = ["EmbeddingCache", "Encoder", "load_encoder", "load_tokenizer"]
+__all__ = ["EmbeddingCache", "Encoder", "count_room", "load_encoder", "load_tokenizer"]

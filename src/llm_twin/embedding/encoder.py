@@ -14,6 +14,8 @@ from llm_twin.errors import ModelError
 
 # texts → what `embed` takes of each, such as its tokens; its length says how much work a text is
 Prepare = Callable[[list[str]], list[Any]]
+# lengths of prepared texts → their places in batches
+Plan = Callable[[list[int]], list[list[int]]]
 # prepared texts → float32 array of one row a text; rows need not be of unit length; called from several threads at once
 Embed = Callable[[list[Any]], np.ndarray]
 
@@ -39,6 +41,7 @@ class Encoder:
     cache: EmbeddingCache | None = None
     counts: dict[str, int] = field(default_factory=lambda: {"embedded": 0, "cached": 0})
     prepare: Prepare = list
+    plan: Plan | None = None  # None: batches of `batch_size` texts of as many tokens as each other
 
     def encode(self, texts: Sequence[str], owners: Sequence[str] | None = None) -> np.ndarray:
         """Vectors of passages, n × dimension. `owners` are the documents they come from, so `forget` finds them."""
@@ -67,16 +70,19 @@ class Encoder:
         return len(self.tokenizer.encode(text, add_special_tokens=False))
 
     def _embed_sorted(self, texts: list[str]) -> np.ndarray:
-        """Embed in batches of similar length, so that little is padding; the order of `texts` is kept."""
+        """Embed in batches of which little is padding; the order of `texts` is kept."""
         vectors = np.zeros((len(texts), self.dimension), np.float32)
         prepared = self.prepare(texts)
-        order = sorted(range(len(texts)), key=lambda row: -len(prepared[row]))
-        batches = [order[start : start + self.batch_size] for start in range(0, len(order), self.batch_size)]
+        batches = (self.plan or self._plan_by_length)([len(one) for one in prepared])
         waiting = [workers.submit(self.embed, [prepared[row] for row in rows]) for rows in batches]
         for rows, answer in zip(batches, waiting, strict=True):
             vectors[rows] = answer.result()
         self.counts["embedded"] += len(texts)
         return normalise(vectors)
+
+    def _plan_by_length(self, lengths: list[int]) -> list[list[int]]:
+        order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
+        return [order[start : start + self.batch_size] for start in range(0, len(order), self.batch_size)]
 
 
 def normalise(vectors: np.ndarray) -> np.ndarray:

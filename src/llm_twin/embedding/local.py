@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from llm_twin.embedding.cache import EmbeddingCache
-from llm_twin.embedding.encoder import Embed, Encoder, Prepare
+from llm_twin.embedding.encoder import Embed, Encoder, Plan, Prepare
 from llm_twin.embedding.fused import fuse
 from llm_twin.embedding.precision import choose_precision
-from llm_twin.embedding.sizes import use_few_sizes
+from llm_twin.embedding.sizes import BATCH_ROWS, pack, use_few_sizes
 from llm_twin.errors import ModelError
 
+ROWS_A_TEXT = 128  # what a batch of the fused layers holds for each text of batch_size
 SIMPLE = {"Transformer", "Pooling", "Normalize"}
 
 
@@ -21,16 +23,16 @@ def load_local(
     name: str, folder: Path, tokenizer: Any, cache: EmbeddingCache | None, precision: str, batch_size: int
 ) -> Encoder:
     """An encoder of the model in `folder`. Raises ModelError if it cannot be loaded."""
-    from llm_twin.embedding.loading import fingerprint_folder, read_json
+    from llm_twin.embedding.loading import fingerprint_folder, read_json, read_longest, read_prompts
 
-    prompts = read_json(folder / "config_sentence_transformers.json").get("prompts") or {}
+    prompts = read_prompts(folder)
     shared = {
         "name": name,
         "fingerprint": fingerprint_folder(folder),
         "tokenizer": tokenizer,
         "batch_size": batch_size,
-        "query_prompt": prompts.get("query", ""),
-        "passage_prompt": prompts.get("document", prompts.get("passage", "")),
+        "query_prompt": prompts["query"],
+        "passage_prompt": prompts["passage"],
         "cache": cache,
     }
     modules = [module["type"].rsplit(".", 1)[-1] for module in read_json(folder / "modules.json") or []]
@@ -38,11 +40,12 @@ def load_local(
     try:
         if set(modules) <= SIMPLE and pooling:
             chosen = choose_precision(precision)
-            longest = int(read_json(folder / "sentence_bert_config.json").get("max_seq_length") or 512)
-            prepare, embed, dimension = _load_transformer(folder, longest, pooling, chosen)
+            longest = read_longest(folder)
+            prepare, embed, plan, dimension = _load_transformer(folder, longest, pooling, chosen, batch_size)
             return Encoder(
-                **shared, dimension=dimension, max_tokens=longest, embed=embed, precision=chosen, prepare=prepare
-            )
+                **shared, dimension=dimension, max_tokens=longest, embed=embed, precision=chosen, prepare=prepare,
+                plan=plan,
+            )  # fmt: skip
         return _load_sentence_transformer(folder, shared)
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
         reason = " ".join(str(error).split())[:300]
@@ -61,7 +64,9 @@ def _pooling(folder: Path) -> str:
     return known.get(next(iter(modes)), "") if len(modes) == 1 else ""
 
 
-def _load_transformer(folder: Path, longest: int, pooling: str, precision: str) -> tuple[Prepare, Embed, int]:
+def _load_transformer(
+    folder: Path, longest: int, pooling: str, precision: str, batch_size: int
+) -> tuple[Prepare, Embed, Plan | None, int]:
     """The model through transformers: it imports in a fifth of sentence-transformers' time."""
     import torch
     from tokenizers import Tokenizer
@@ -94,8 +99,10 @@ def _load_transformer(folder: Path, longest: int, pooling: str, precision: str) 
             if fused is not None:
                 parts = fused(rows).float().split([len(row) for row in rows])
                 pooled = torch.stack([part[0] if pooling == "cls" else part.mean(0) for part in parts])
-                if bool(pooled.isfinite().all()):
-                    return pooled.numpy()
+                vectors: np.ndarray = pooled.numpy()
+                for row in np.flatnonzero(~np.isfinite(vectors).all(axis=1)):
+                    vectors[row] = run_modules([rows[row]])[0]
+                return vectors
             return run_modules(rows)
 
     def run_modules(rows: list[Any]) -> np.ndarray:
@@ -114,7 +121,8 @@ def _load_transformer(folder: Path, longest: int, pooling: str, precision: str) 
             pooled = (hidden.float() * weights).sum(1) / weights.sum(1)
         return pooled.cpu().numpy()
 
-    return prepare, embed, int(model.config.hidden_size)
+    plan = partial(pack, capacity=min(BATCH_ROWS, ROWS_A_TEXT * batch_size)) if fused is not None else None
+    return prepare, embed, plan, int(model.config.hidden_size)
 
 
 def _load_sentence_transformer(folder: Path, shared: dict[str, Any]) -> Encoder:

@@ -18,7 +18,7 @@ def model() -> Any:
     return AutoModel.from_pretrained(find_folder("all-MiniLM-L6-v2"), dtype=torch.bfloat16).eval()
 
 
-@pytest.mark.parametrize("lengths", [[40, 40, 40], [40, 17, 3]])
+@pytest.mark.parametrize("lengths", [[40, 40, 40], [40, 17, 3], [3, 33, 40]])
 def test_fused_layers_give_the_models_vectors(model: Any, lengths: list[int]) -> None:
     forward = fused.fuse(model)
     if forward is None:

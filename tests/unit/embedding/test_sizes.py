@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from llm_twin.embedding.precision import choose_precision
-from llm_twin.embedding.sizes import BLOCK, cut, join, round_up, use_few_sizes
+from llm_twin.embedding.sizes import BATCH_ROWS, BLOCK, cut, join, pack, round_rows, round_text, round_up, use_few_sizes
 
 LENGTHS = """
 from llm_twin.embedding import load_encoder
@@ -34,6 +34,22 @@ def test_few_sizes_waste_little() -> None:
     sizes = {len(block) for rows in range(1, 3 * BLOCK) for block in cut(torch.empty(rows, 1))}
     assert len(sizes) <= 24
     assert sum(round_up(rows) / rows for rows in range(8, BLOCK)) / (BLOCK - 8) < 1.1
+
+
+def test_batches_of_the_fused_layers_have_few_sizes_and_are_nearly_full() -> None:
+    lengths = torch.randint(20, 257, (512,), generator=torch.Generator().manual_seed(20)).tolist()
+    batches = pack(lengths, BATCH_ROWS)
+    assert sorted(place for batch in batches for place in batch) == list(range(512))
+    rows = [sum(lengths[place] for place in batch) for batch in batches]
+    assert max(rows) <= BATCH_ROWS
+    assert sum(map(round_rows, rows)) < 1.01 * sum(lengths)
+    assert len({round_rows(one) for one in range(1, BATCH_ROWS + 1)}) <= 30
+    assert len({round_text(one) for one in range(1, 513)}) <= 28
+    assert sum(round_text(one) / one for one in range(32, 257)) / 225 < 1.06
+
+
+def test_a_text_longer_than_a_batch_is_a_batch() -> None:
+    assert pack([3, 20, 4, 5], capacity=8) == [[1], [3, 0], [2]]
 
 
 def test_a_model_of_few_sizes_computes_the_same() -> None:
