@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> dict[str, float | int | str]:
     characters = sum(len(document.text) for document in documents)
     print(f"{len(documents)} documents, {characters:,} characters, {len(chunks)} chunks, {encoder.precision}")
     encoder.encode(texts[:8])
-    peer, peer_chunks = start_peer(args.peer_python, documents, recipe), 0
+    peer, peer_chunks, peer_tokens = start_peer(args.peer_python, documents, recipe, encoder), 0, 0.0
     rows: list[dict[str, float]] = []
     with tempfile.TemporaryDirectory(prefix="twin-benchmark-") as folder, serve(Path(folder)) as url:
         print(f"{'round':<6}{'ours':>9}{'encoder':>9}{'LlamaIndex':>12}   seconds")
@@ -63,12 +63,14 @@ def run(args: argparse.Namespace) -> dict[str, float | int | str]:
             row["encoder"] = time_call(lambda: encoder.encode(texts))
             if peer is not None:
                 answer = ask_peer(peer)
-                row["peer"], peer_chunks = answer["seconds"], int(answer["nodes"])
+                row["peer"], peer_chunks, peer_tokens = answer["seconds"], int(answer["nodes"]), answer["tokens"]
             rows.append(row)
             print(f"{number:<6}{row['ours']:>9.2f}{row['encoder']:>9.2f}{row.get('peer', 0):>12.2f}", flush=True)
     figures: dict[str, float | int | str] = {
         "documents": len(documents),
         "chunks": len(chunks),
+        "tokens_per_chunk": round(count_mean(encoder, texts), 1),
+        "own_tokens_per_chunk": round(count_mean(encoder, [chunk.text for chunk in chunks]), 1),
         "precision": encoder.precision,
         "chunks_per_second": round(len(chunks) / statistics.median(row["ours"] for row in rows), 1),
         "ratio_to_encoder": round(statistics.median(row["encoder"] / row["ours"] for row in rows), 3),
@@ -81,9 +83,15 @@ def run(args: argparse.Namespace) -> dict[str, float | int | str]:
         figures["ratio_to_llamaindex"] = round(ratio, 3)
         # Its chunks are fewer, as it joins sections, and embedded without headings.
         figures["llamaindex_chunks"] = peer_chunks
+        figures["llamaindex_tokens_per_chunk"] = round(peer_tokens, 1)
         figures["ratio_in_chunks_a_second"] = round(ratio * len(chunks) / peer_chunks, 3)
         stop_peer(peer)
     return figures
+
+
+def count_mean(encoder: Encoder, texts: list[str]) -> float:
+    """Mean tokens of a text as the model reads it: special tokens too, and no more than it reads."""
+    return statistics.mean(min(len(encoder.tokenizer.encode(text)), encoder.max_tokens) for text in texts)
 
 
 def read_folder(folder: Path, limit: int) -> list[Document]:
@@ -148,7 +156,9 @@ def time_call(work) -> float:  # type: ignore[no-untyped-def]
     return time.perf_counter() - begun
 
 
-def start_peer(python: str, documents: list[Document], recipe: FeaturesRecipe) -> subprocess.Popen[str] | None:
+def start_peer(
+    python: str, documents: list[Document], recipe: FeaturesRecipe, encoder: Encoder
+) -> subprocess.Popen[str] | None:
     """LlamaIndex in a process of its own, its model loaded and warm; None where it is not installed."""
     # This folder must not be on the peer's path: it has a module `datasets`, which the peer's libraries import.
     command, environment = [python, "-P"], {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
@@ -162,6 +172,7 @@ def start_peer(python: str, documents: list[Document], recipe: FeaturesRecipe) -
     start = {
         "model": str(find_folder(recipe.embedder)),
         "max_tokens": recipe.max_tokens,
+        "longest": encoder.max_tokens,
         "texts": [document.text for document in documents],
     }
     process.stdin.write(json.dumps(start) + "\n")

@@ -1,6 +1,7 @@
 """LlamaIndex's IngestionPipeline as `benchmarks ingestion` asks it; runs in an environment that has LlamaIndex.
 
-Reads one JSON line (model folder, max_tokens, texts), says it is ready, then answers each line `run` with its seconds.
+Reads one JSON line (model folder, max_tokens, longest input, texts), says it is ready, then answers each line `run`
+with its seconds, how many chunks it made and their mean tokens.
 Chunks have the same size in the same tokenizer's tokens; batch size and all else are LlamaIndex's defaults.
 """
 
@@ -34,7 +35,10 @@ def main() -> None:
     for _ in sys.stdin:
         begun = time.perf_counter()
         nodes = IngestionPipeline(transformations=[splitter, embedder], disable_cache=True).run(documents=documents)
-        answer({"seconds": time.perf_counter() - begun, "nodes": len(nodes)})
+        seconds = time.perf_counter() - begun
+        # as the model reads them: with its special tokens, and no more of them than it reads
+        sizes = [min(len(tokenizer.encode(node.get_content()).ids), start["longest"]) for node in nodes]
+        answer({"seconds": seconds, "nodes": len(nodes), "tokens": sum(sizes) / len(sizes)})
 
 
 def answer(message: dict) -> None:

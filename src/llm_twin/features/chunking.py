@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from llm_twin.digests import digest_json
 from llm_twin.documents import Chunk, CleanDocument, stable_id
 from llm_twin.errors import InputError
+from llm_twin.features.context import describe_place
 from llm_twin.features.structure import Block, Outline, split_blocks
 from llm_twin.recipes import FeaturesRecipe
 from llm_twin.support import split_sentences
@@ -17,8 +18,10 @@ from llm_twin.support import split_sentences
 if TYPE_CHECKING:
     from llm_twin.embedding import Encoder
 
-FORMAT = 1  # raise it when the same document and recipe give other chunks: the index is then built anew
+FORMAT = 2  # raise it when the same document and recipe give other chunks: the index is then built anew
 Span = tuple[int, int]
+Limit = Callable[[int], int]  # where a chunk's own text begins → how many tokens it may have
+LEAST_SHARE = 0.25  # of what the model reads is always left to a chunk's text, however long what is said before it is
 SMALL_SHARE = 0.25  # a section below this share of max_tokens is joined with the one that follows
 
 
@@ -46,32 +49,39 @@ def chunk_documents(
 ) -> Iterator[Chunk]:
     """Chunks of each document in order. The semantic chunker needs an encoder; the rest only its tokenizer.
 
-    Sizes are in tokens of the recipe's embedder. Raises InputError if a chunk could not be embedded whole.
+    Sizes are in tokens of the recipe's embedder: at most max_tokens, and fewer where the model would not read as many
+    after the title and headings that are embedded before them. Raises InputError for an overlap as large as a chunk.
     """
-    from llm_twin.embedding import load_tokenizer
+    from llm_twin.embedding import count_room, load_tokenizer
 
     tokenizer = encoder.tokenizer if encoder else load_tokenizer(recipe.embedder)
     if recipe.overlap_tokens >= recipe.max_tokens:
         raise InputError("features.overlap_tokens must be below max_tokens", "halve it")
-    settings = describe_settings(recipe)
+    settings, room = describe_settings(recipe), count_room(recipe.embedder)
     for document in documents:
-        yield from _chunk_document(document, recipe, settings, tokenizer, encoder)
+        yield from _chunk_document(document, recipe, settings, tokenizer, room, encoder)
 
 
 def describe_settings(recipe: FeaturesRecipe) -> str:
     """Digest of what decides how a document is cut."""
-    names = ("chunker", "max_tokens", "overlap_tokens", "embedder", "semantic_percentile")
+    names = ("chunker", "max_tokens", "overlap_tokens", "embedder", "semantic_percentile", "context")
     return digest_json([FORMAT, recipe.model_dump(include=set(names))])[:16]
 
 
 def _chunk_document(
-    document: CleanDocument, recipe: FeaturesRecipe, settings: str, tokenizer: Any, encoder: Encoder | None
+    document: CleanDocument, recipe: FeaturesRecipe, settings: str, tokenizer: Any, room: int, encoder: Encoder | None
 ) -> Iterator[Chunk]:
     text = document.retrieval_text
     counter = TokenCounter(tokenizer, text)
     blocks = split_blocks(text)
     outline = Outline(blocks)
-    spans = _CHUNKERS[recipe.chunker](text, blocks, counter, recipe, encoder)
+    limit_at = _limit(document.title, outline, recipe, tokenizer, room)
+    if recipe.chunker == "structure":
+        spans = _by_structure(text, blocks, counter, recipe, limit_at)
+    else:
+        smallest = min(limit_at(start) for start in [0, *(one.start for one in blocks if one.kind == "heading")])
+        fitted = {"max_tokens": smallest, "overlap_tokens": min(recipe.overlap_tokens, smallest - 1)}
+        spans = _CHUNKERS[recipe.chunker](text, counter, recipe.model_copy(update=fitted), encoder)
     source = str(document.metadata.get("source", ""))
     kept = (one for one in (_trim(text, span) for span in spans) if one[0] < one[1])
     for position, (start, end) in enumerate(kept):
@@ -88,6 +98,20 @@ def _chunk_document(
         )
 
 
+def _limit(title: str, outline: Outline, recipe: FeaturesRecipe, tokenizer: Any, room: int) -> Limit:
+    """How many tokens a chunk that begins somewhere may have, so that the model reads it and what is said before it."""
+    known: dict[str, int] = {}
+
+    def limit_at(offset: int) -> int:
+        place = describe_place(title, outline.path_at(offset), recipe.context)
+        if place not in known:
+            left = room - len(tokenizer.encode(place, add_special_tokens=False))
+            known[place] = min(recipe.max_tokens, max(left, int(room * LEAST_SHARE)))
+        return known[place]
+
+    return limit_at
+
+
 def _first_content(blocks: list[Block], start: int, end: int) -> int:
     """Where a chunk's own text begins: after the headings that it opens with."""
     inside = [block for block in blocks if block.start < end and block.end > start]
@@ -99,9 +123,7 @@ def _trim(text: str, span: Span) -> Span:
     return span[0] + len(piece) - len(piece.lstrip()), span[0] + len(piece.rstrip())
 
 
-def _by_tokens(
-    text: str, blocks: list[Block], counter: TokenCounter, recipe: FeaturesRecipe, encoder: Encoder | None
-) -> list[Span]:
+def _by_tokens(text: str, counter: TokenCounter, recipe: FeaturesRecipe, encoder: Encoder | None) -> list[Span]:
     """Windows of max_tokens tokens that begin `max_tokens - overlap_tokens` apart, cut between words."""
     step = recipe.max_tokens - recipe.overlap_tokens
     spans: list[Span] = []
@@ -150,24 +172,18 @@ def _pack(parts: list[Span], counter: TokenCounter, max_tokens: int, overlap: in
     return spans
 
 
-def _by_sentences(
-    text: str, blocks: list[Block], counter: TokenCounter, recipe: FeaturesRecipe, encoder: Encoder | None
-) -> list[Span]:
+def _by_sentences(text: str, counter: TokenCounter, recipe: FeaturesRecipe, encoder: Encoder | None) -> list[Span]:
     """Whole sentences, as many as fit."""
     return _pack(_sentences(text, counter, recipe.max_tokens), counter, recipe.max_tokens, recipe.overlap_tokens)
 
 
-def _by_sliding(
-    text: str, blocks: list[Block], counter: TokenCounter, recipe: FeaturesRecipe, encoder: Encoder | None
-) -> list[Span]:
+def _by_sliding(text: str, counter: TokenCounter, recipe: FeaturesRecipe, encoder: Encoder | None) -> list[Span]:
     """Windows of whole sentences that overlap by half, or by overlap_tokens."""
     overlap = recipe.overlap_tokens or recipe.max_tokens // 2
     return _pack(_sentences(text, counter, recipe.max_tokens), counter, recipe.max_tokens, overlap)
 
 
-def _by_semantics(
-    text: str, blocks: list[Block], counter: TokenCounter, recipe: FeaturesRecipe, encoder: Encoder | None
-) -> list[Span]:
+def _by_semantics(text: str, counter: TokenCounter, recipe: FeaturesRecipe, encoder: Encoder | None) -> list[Span]:
     """Sentences joined until the likeness of two neighbours falls into the document's lowest percentile."""
     import numpy as np
 
@@ -189,12 +205,12 @@ def _by_semantics(
 
 
 def _by_structure(
-    text: str, blocks: list[Block], counter: TokenCounter, recipe: FeaturesRecipe, encoder: Encoder | None
+    text: str, blocks: list[Block], counter: TokenCounter, recipe: FeaturesRecipe, limit_at: Limit
 ) -> list[Span]:
     """Blocks of one section joined while they fit; code kept whole where it can be; small sections joined."""
-    limit = recipe.max_tokens
     spans: list[Span] = []
-    for section in _sections(blocks, counter, int(limit * SMALL_SHARE), limit):
+    for section in _sections(blocks, counter, int(recipe.max_tokens * SMALL_SHARE), limit_at):
+        limit = limit_at(_content_start(section))
         parts: list[Span] = []
         for block in section:
             if counter.count(block.start, block.end) <= limit:
@@ -203,11 +219,15 @@ def _by_structure(
                 parts += _cut_code(text, block, counter, limit)
             else:
                 parts += _sentences(text, counter, limit, block.start, block.end)
-        spans += _pack(parts, counter, limit, recipe.overlap_tokens)
+        spans += _pack(parts, counter, limit, min(recipe.overlap_tokens, limit - 1))
     return spans
 
 
-def _sections(blocks: list[Block], counter: TokenCounter, small: int, limit: int) -> list[list[Block]]:
+def _content_start(section: list[Block]) -> int:
+    return next((block.start for block in section if block.kind != "heading"), section[0].start)
+
+
+def _sections(blocks: list[Block], counter: TokenCounter, small: int, limit_at: Limit) -> list[list[Block]]:
     """Blocks grouped under their headings; a small group takes in the next while both fit in one chunk."""
     groups: list[list[Block]] = []
     for block in blocks:
@@ -218,7 +238,7 @@ def _sections(blocks: list[Block], counter: TokenCounter, small: int, limit: int
     for group in groups:
         if joined:
             last = joined[-1]
-            fits = counter.count(last[0].start, group[-1].end) <= limit
+            fits = counter.count(last[0].start, group[-1].end) <= limit_at(_content_start(last))
             if fits and counter.count(last[0].start, last[-1].end) < small:
                 last.extend(group)
                 continue
@@ -249,9 +269,8 @@ def _cut_code(text: str, block: Block, counter: TokenCounter, limit: int) -> lis
     return [part for part in parts if text[part[0] : part[1]].strip()]
 
 
-Chunker = Callable[[str, list[Block], TokenCounter, FeaturesRecipe, "Encoder | None"], list[Span]]
+Chunker = Callable[[str, TokenCounter, FeaturesRecipe, "Encoder | None"], list[Span]]
 _CHUNKERS: dict[str, Chunker] = {
-    "structure": _by_structure,
     "sentences": _by_sentences,
     "tokens": _by_tokens,
     "sliding": _by_sliding,

@@ -14,6 +14,7 @@ from llm_twin.documents import Chunk
 from llm_twin.embedding import Encoder
 from llm_twin.errors import InputError, QualityError
 from llm_twin.features.ahead import map_ahead, read_ahead
+from llm_twin.features.context import describe_place
 from llm_twin.features.sparse import weigh_document
 from llm_twin.progress import track
 from llm_twin.recipes import FeaturesRecipe
@@ -32,12 +33,7 @@ def embedding_text(chunk: Chunk, context: str) -> str:
 
     The title leads even where the text begins with it: said twice it weighs more, as a title should.
     """
-    parts: list[str] = []
-    if context in ("headings", "title") and chunk.title:
-        parts.append(chunk.title)
-    if context == "headings":
-        parts += [heading for heading in chunk.headings if heading.casefold() != chunk.title.casefold()]
-    lead = " > ".join(parts)
+    lead = describe_place(chunk.title, chunk.headings, context)
     return f"{lead}\n{chunk.text}" if lead else chunk.text
 
 

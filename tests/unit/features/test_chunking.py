@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llm_twin.documents import Chunk, CleanDocument
-from llm_twin.embedding import load_tokenizer
+from llm_twin.embedding import load_encoder, load_tokenizer
 from llm_twin.errors import InputError
 from llm_twin.features.chunking import chunk_documents
+from llm_twin.features.context import MAX_BYTES, describe_place
+from llm_twin.features.vectors import embedding_text
 from llm_twin.recipes import FeaturesRecipe
 
 TOKENIZER = load_tokenizer("all-MiniLM-L6-v2")
@@ -62,6 +66,39 @@ def test_spans_are_exact_in_order_and_of_limited_size(chunker: str, max_tokens: 
     assert [one.start for one in chunks] == sorted(one.start for one in chunks)
 
 
+@pytest.mark.parametrize("context", ["headings", "title", "none"])
+@pytest.mark.parametrize("chunker", [*CHUNKERS, "semantic"])
+def test_what_is_embedded_of_a_chunk_is_read_whole(chunker: str, context: str) -> None:
+    encoder = load_encoder("all-MiniLM-L6-v2")
+    sentence = "The moon pulls at the estuary, and the estuary answers late, as a clock would that nobody winds. "
+    long = "On the lag of spring tides behind the moon in narrow estuaries, and what pilots made of it " * 4
+    parts = [f"{'#' * level} {level}. {long[: 40 * level]}\n\n{sentence * 14}\n" for level in (1, 2, 3, 4, 2, 5)]
+    document = clean(
+        "\n".join([sentence * 5, *parts]), title="Tides of the northern estuaries, their pilots and clocks"
+    )
+    recipe = FeaturesRecipe.model_validate({"chunker": chunker, "context": context, "max_tokens": 240})
+    chunks = list(chunk_documents([document], recipe, encoder))
+    whole = [len(TOKENIZER.encode(embedding_text(one, context))) for one in chunks]
+    assert max(whole) <= encoder.max_tokens
+    if chunker != "semantic":
+        assert max(whole) > 0.9 * recipe.max_tokens  # room is used where there is room
+    assert {word for one in chunks for word in re.findall(r"\w+", one.text)} == set(re.findall(r"\w+", document.text))
+
+
+@settings(max_examples=60, deadline=None)
+@given(title=st.text(max_size=400), headings=st.lists(st.text(max_size=200), max_size=5))
+def test_the_place_of_a_chunk_is_said_briefly(title: str, headings: list[str]) -> None:
+    place = describe_place(title, headings, "headings")
+    assert len(place.encode()) <= MAX_BYTES
+    whole = " > ".join([*([title] if title else []), *(one for one in headings if one.casefold() != title.casefold())])
+    assert place == whole or len(whole.encode()) > MAX_BYTES
+
+
+def test_a_long_place_keeps_the_title_and_the_innermost_heading() -> None:
+    place = describe_place("Tides", ["outer " * 30, "middle " * 20, "inner " * 20], "headings")
+    assert place.startswith("Tides > middle") and place.endswith("inner ")
+
+
 @pytest.mark.parametrize("chunker", CHUNKERS)
 def test_no_word_is_lost(chunker: str) -> None:
     covered = [False] * len(TEXT)
@@ -96,8 +133,6 @@ def test_overlap_repeats_whole_sentences() -> None:
 
 
 def test_semantic_parts_where_the_subject_changes() -> None:
-    from llm_twin.embedding import load_encoder
-
     tides = "The moon raises the tide. The tide follows the moon around the sea. Spring tides come at full moon."
     bread = "Bread needs flour and salt. The dough rises with yeast. Bake the bread until its crust is brown."
     recipe = FeaturesRecipe(chunker="semantic", semantic_percentile=10)
