@@ -34,7 +34,7 @@ def round_rows(rows: int) -> int:
 def round_text(tokens: int) -> int:
     """The size that a text is padded to for attention, whose time grows with its square: finer than `round_up`."""
     step = 8 if tokens <= 64 else 16 if tokens <= 256 else 32
-    return -(-tokens // step) * step
+    return (tokens + step - 1) // step * step
 
 
 def pack(lengths: Sequence[int], capacity: int) -> list[list[int]]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from llm_twin.embedding import fused, load_encoder
+from llm_twin.embedding import fused, layers, load_encoder
 from llm_twin.embedding.loading import find_folder
 
 
@@ -34,11 +34,15 @@ def test_fused_layers_give_the_models_vectors(model: Any, lengths: list[int]) ->
 
 def test_attention_is_that_of_torch_and_says_when_it_cannot_be() -> None:
     whole = torch.randn(50, 3 * 64, generator=torch.Generator().manual_seed(20)) * 3
-    seen = fused._attend(whole, [20, 50], heads=4)
+    seen = layers.attend(whole, [20, 50], heads=4)
     query, key, value = (whole[20:].view(30, 3, 4, 16)[:, part].transpose(0, 1) for part in range(3))
     plain = torch.nn.functional.scaled_dot_product_attention(query[None], key[None], value[None])[0]
     assert seen[20:].numpy() == pytest.approx(plain.transpose(0, 1).reshape(30, 64).numpy(), abs=1e-4)
-    assert not fused._attend(whole * 10, [20, 50], heads=4).isfinite().all()
+    assert not layers.attend(whole * 10, [20, 50], heads=4).isfinite().all()
+
+
+def test_the_layers_are_compiled_so_that_they_give_back_the_lock_once() -> None:
+    assert isinstance(layers.compile_layers(), torch.jit.ScriptFunction)
 
 
 def test_texts_that_the_fused_layers_cannot_do_go_through_the_modules(monkeypatch: pytest.MonkeyPatch) -> None:
