@@ -89,6 +89,15 @@ class GuardrailsRecipe(Section):
         default=1.0, gt=0, description="of the guard of retrieved text; what it could not judge by then is left out"
     )
     links: bool = Field(default=True, description="leave addresses out of answers that are not the sources' own")
+    recited: bool = Field(
+        default=True, description="leave out sentences that say as their own what the passages only quote"
+    )
+    stray: float = Field(
+        default=0.3,
+        ge=-1,
+        le=1,
+        description="likeness to the question (cosine) below which unsupported sentences are left out, not marked",
+    )
     max_copied_words: int = Field(
         default=25, ge=8, description="word for word from the author's texts beyond the passages: longer is withheld"
     )

@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Literal
 
 from llm_twin.documents import Answer, AnswerSentence, Chunk, Citation
@@ -34,6 +35,7 @@ from llm_twin.tracing import Hop, TracedHit, TraceRecord, new_trace_id
 HISTORY_MESSAGES = 6
 CHARACTERS_PER_TOKEN = 3.0  # on the safe side for English; a prompt that is still too long is cut and sent again
 MAX_CUTS = 3
+BEARS = 0.45  # cosine with the question from which on a sentence is needed though it stands beside an order
 
 Status = Literal["generated", "extracted", "refused"]
 
@@ -165,7 +167,8 @@ async def prepare(asked: Asked, twin: Twin, parts: Parts) -> Prepared:
             return prepared
         if guards is not None:
             with timed(prepared, "guard_documents", parts.clock):
-                prepared.sources = await loop.run_in_executor(parts.pool, clean_sources, prepared.sources, guards)
+                clean = partial(clean_sources, prepared.sources, guards, asked.question, parts.encoder)
+                prepared.sources = await loop.run_in_executor(parts.pool, clean)
     budget = 0
     if parts.context_tokens:
         room = parts.context_tokens - min(twin.serving.max_new_tokens, parts.context_tokens // 3)
@@ -174,9 +177,10 @@ async def prepare(asked: Asked, twin: Twin, parts: Parts) -> Prepared:
     return prepared
 
 
-def clean_sources(sources: Sequence[Source], guards: Guards) -> list[Source]:
+def clean_sources(sources: Sequence[Source], guards: Guards, question: str, encoder: Encodes | None) -> list[Source]:
     """The sources without sentences that give orders to a model, and without those there was no time to judge."""
-    cleaned = {chunk.chunk_id: chunk for chunk in guards.clean_chunks([source.chunk for source in sources])}
+    bears = partial(bear_on, question=question, encoder=encoder) if encoder is not None else None
+    cleaned = {chunk.chunk_id: chunk for chunk in guards.clean_chunks([source.chunk for source in sources], bears)}
     return [replace(s, chunk=cleaned[s.chunk.chunk_id]) for s in sources if s.chunk.chunk_id in cleaned]
 
 
@@ -261,17 +265,43 @@ def judge(
     chunks = prepared.chunks
     said = [sentence.text for sentence in split_sentences(text or "")]
     if said:
-        checked = check_support(said, chunks, encoder, serving.min_support)
-        if guards is not None:
-            checked = [guards.check_output(sentence, chunks) for sentence in checked]
-        share = sum(sentence.supported for sentence in checked) / len(checked)
-        if share >= serving.min_supported_share:
-            return "generated", checked
+        checked = check_sentences(said, prepared, encoder, guards)
+        kept = [sentence for sentence in checked if sentence is not None]
+        share = sum(sentence.supported for sentence in kept) / len(checked)
+        if kept and share >= serving.min_supported_share:
+            return "generated", kept
     extract = extract_answer(prepared.asked.question, chunks, encoder, serving.max_extract_sentences)
     if extract:
         return "extracted", [guards.check_links(one, chunks) for one in extract] if guards is not None else extract
     name = prepared.twin.author.name
     return "refused", [AnswerSentence(text=f"{name} has not written about this.", supported=False)]
+
+
+def check_sentences(
+    said: Sequence[str], prepared: Prepared, encoder: Encodes, guards: Guards | None
+) -> list[AnswerSentence | None]:
+    """Each sentence of the model with what supports it, as it may go out; None where it may not."""
+    chunks, question = prepared.chunks, prepared.asked.question
+    checked = check_support(said, chunks, encoder, prepared.twin.serving.min_support)
+    if guards is None:
+        return list(checked)
+    found: list[AnswerSentence | None] = []
+    for sentence in checked:
+        reason = guards.leave_out(sentence, chunks, question, partial(likeness, sentence.text, question, encoder))
+        if reason:
+            prepared.notes.append(f"guard: {reason}")
+        found.append(None if reason else guards.check_output(sentence, chunks))
+    return found
+
+
+def bear_on(sentences: Sequence[str], question: str, encoder: Encodes) -> list[bool]:
+    """Of each sentence whether it is like the question."""
+    return [bool(one >= BEARS) for one in encoder.encode(list(sentences)) @ encoder.encode_query(question)]
+
+
+def likeness(sentence: str, question: str, encoder: Encodes) -> float:
+    """The cosine of a sentence and a question."""
+    return float(encoder.encode([sentence])[0] @ encoder.encode_query(question))
 
 
 def finish(prepared: Prepared, status: Any, text: str, sentences: list[AnswerSentence], parts: Parts) -> Answer:

@@ -18,6 +18,7 @@ from llm_twin.serving.answering import (
     Parts,
     Prepared,
     body_for,
+    check_sentences,
     conclude,
     finish,
     prepare,
@@ -29,7 +30,7 @@ from llm_twin.serving.http import Call
 from llm_twin.serving.predictor_client import PredictorError
 from llm_twin.serving.protocols import count_tokens, new_id, twin_field, usage_of
 from llm_twin.serving.twins import Twin
-from llm_twin.support import check_support, split_sentences
+from llm_twin.support import split_sentences
 
 Piece = tuple[str, list[AnswerSentence]]  # text that goes out, with the sentences it completes
 
@@ -148,11 +149,11 @@ class Gate:
         loop = asyncio.get_running_loop()
         serving = self.prepared.twin.serving
         with timed(self.prepared, "check", self.parts.clock):
-            judged, kept = await loop.run_in_executor(self.parts.pool, self._judge, sentence)
-        raw, judged = raw.replace(judged.text, kept.text), kept
+            kept = await loop.run_in_executor(self.parts.pool, self._judge, sentence)
         self.seen += 1
-        self.supported += judged.supported
-        self.held.append((raw, judged))
+        if kept is not None:
+            self.supported += kept.supported
+            self.held.append((raw.replace(sentence, kept.text), kept))
         if self.supported / self.seen < serving.min_supported_share or not self.supported:
             return []
         out = [(piece, [one]) for piece, one in self.held]
@@ -160,15 +161,11 @@ class Gate:
         self.held = []
         return out
 
-    def _judge(self, sentence: str) -> tuple[AnswerSentence, AnswerSentence]:
-        """A sentence as it was checked, and as it may go out; runs in the pool."""
+    def _judge(self, sentence: str) -> AnswerSentence | None:
+        """A sentence as it may go out; runs in the pool."""
         assert self.parts.encoder is not None
-        chunks, twin = self.prepared.chunks, self.prepared.twin
-        judged = check_support([sentence], chunks, self.parts.encoder, twin.serving.min_support)[0]
-        guards = self.parts.guards_of(twin)
-        if guards is None:
-            return judged, judged
-        return judged, guards.check_output(judged, chunks)
+        guards = self.parts.guards_of(self.prepared.twin)
+        return check_sentences([sentence], self.prepared, self.parts.encoder, guards)[0]
 
 
 def _single(body: dict[str, Any]) -> dict[str, Any]:

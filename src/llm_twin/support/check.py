@@ -4,7 +4,7 @@ A sentence is held against every window of one and two sentences of the sources.
 its content words found in the window, weighed by how rare they are among the sources, and the cosine of the
 two vectors; a number or a name that the window does not have, or a negation on one side only, takes support
 away: these are what a wrong paraphrase changes while its vector stays close (FactCC, Kryściński et al. 2020,
-builds its negatives from them).
+builds its negatives from them). What stands in quotation marks, here or there, neither supports nor needs support.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from llm_twin.documents import AnswerSentence, Chunk, Citation
+from llm_twin.support.quotes import unquote
 from llm_twin.support.sentences import is_heading, split_sentences
 from llm_twin.support.wording import Wording, read_wording, stem
 
@@ -33,6 +34,10 @@ class Encodes(Protocol):
 
     def encode(self, texts: list[str]) -> np.ndarray[Any, Any]:
         """Vectors of `texts`: n × d, float32, L2-normalised."""
+        ...
+
+    def encode_query(self, text: str) -> np.ndarray[Any, Any]:
+        """Vector of one question: d, float32, L2-normalised."""
         ...
 
 
@@ -53,7 +58,7 @@ def check_support(
     """Mark each sentence supported or not, with citations (chunk, character span, quote, score 0 to 1)."""
     windows = list_windows(chunks)
     rarity = _rarity(windows)
-    picked = [_nearest(read_wording(sentence), windows, rarity) for sentence in sentences]
+    picked = [_nearest(read_wording(unquote(sentence)), windows, rarity) for sentence in sentences]
     texts = list(dict.fromkeys([*sentences, *(windows[i].text for near in picked for i, _ in near)]))
     vectors = dict(zip(texts, encoder.encode(texts), strict=True)) if any(picked) else {}
     return [
@@ -70,8 +75,13 @@ def list_windows(chunks: Sequence[Chunk]) -> list[Window]:
             for last in sentences[position : position + 2]:
                 text = chunk.text[sentence.start : last.end]
                 start, end = chunk.start + sentence.start, chunk.start + last.end
-                windows.append(Window(chunk, text, start, end, read_wording(text)))
+                windows.append(Window(chunk, text, start, end, read_wording(_say(text))))
     return windows
+
+
+def _say(text: str) -> str:
+    """What of a text states something: a question does not, nor does a quotation."""
+    return " ".join(one.text for one in split_sentences(unquote(text)) if not one.text.rstrip().endswith("?"))
 
 
 def _rarity(windows: Sequence[Window]) -> dict[str, float]:
@@ -103,7 +113,7 @@ def _judge(
     vectors: dict[str, np.ndarray[Any, Any]],
     min_support: float,
 ) -> AnswerSentence:
-    said = read_wording(sentence)
+    said = read_wording(unquote(sentence))
     scored: list[tuple[float, Window]] = []
     for i, share in near:
         window = windows[i]

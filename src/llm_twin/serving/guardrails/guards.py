@@ -16,7 +16,9 @@ from llm_twin.serving.guardrails.injection import InjectionDetector
 from llm_twin.serving.guardrails.links import drop_foreign_links, find_hosts
 from llm_twin.serving.guardrails.memory import Shingles
 from llm_twin.serving.guardrails.reader import load_reader
-from llm_twin.serving.guardrails.verdicts import Spans, Verdicts
+from llm_twin.serving.guardrails.verdicts import Found, Verdicts
+from llm_twin.support import recites
+from llm_twin.support.quotes import find_quotations
 
 # A short list of what is never part of a fair question or of a published essay. A classifier from the hub can take
 # its place (`guardrails.toxicity_model`); a list knows words, not meaning.
@@ -31,6 +33,8 @@ _IS_A_PERSON = re.compile(
     r"\bI(?:'m| am) (?:really |truly |in fact )?(?:a (?:real )?(?:human|person)\b|not an? (?:ai|model|machine|language model))",
     re.I,
 )  # fmt: skip
+SUPPORTED_STRAY, ASKING_STRAY = 1 / 3, 5 / 3  # of the likeness to the question that an unsupported sentence must have
+Bears = Callable[[Sequence[str]], Sequence[bool]]  # of each sentence whether it bears on the question
 
 
 def find_abuse(text: str) -> float:
@@ -43,10 +47,16 @@ def texts_of(chunk: Chunk) -> list[str]:
     return [chunk.text, chunk.title] if chunk.title else [chunk.text]
 
 
-def blank(chunk: Chunk, spans: Mapping[str, Spans]) -> Chunk:
-    """The chunk with spaces in place of its text's spans, and without a title that has any."""
-    text, title = chunk.text, "" if spans.get(chunk.title) else chunk.title
-    for start, end in spans[chunk.text]:
+def blank(chunk: Chunk, found: Mapping[str, Found], bears: Bears | None) -> Chunk:
+    """The chunk with spaces in place of its text's spans, of what is near them and does not bear on the question, and
+    of quotations that reach into one; and without a title that has any."""
+    text, title = chunk.text, "" if chunk.title and found[chunk.title].spans else chunk.title
+    cut, near = list(found[text].spans), found[text].near
+    if near and bears is not None:
+        kept = bears([text[start:end] for start, end in near])
+        cut += [span for span, keep in zip(near, kept, strict=True) if not keep]
+    torn = [(a, b) for a, b in find_quotations(text) if any(a < end and start < b for start, end in cut)] if cut else []
+    for start, end in [*cut, *torn]:
         text = text[:start] + re.sub(r"\S", " ", text[start:end]) + text[end:]
     return (
         chunk if (text, title) == (chunk.text, chunk.title) else chunk.model_copy(update={"text": text, "title": title})
@@ -93,8 +103,9 @@ class Guards:
             return Verdict(question, "I do not answer threats and abuse.", "toxicity")
         return Verdict(mask_pii(question).text if self.recipe.pii else question)
 
-    def clean_chunks(self, chunks: Sequence[Chunk]) -> list[Chunk]:
-        """The chunks with sentences that give orders to a model blanked out, so that every other span stays exact.
+    def clean_chunks(self, chunks: Sequence[Chunk], bears: Bears | None = None) -> list[Chunk]:
+        """The chunks with sentences that give orders to a model blanked out, so that every other span stays exact. Of
+        the sentences around them only those stay that bear on the question, where `bears` can say so.
 
         What stands in a document is data: such a sentence reaches neither the prompt nor an extract, nor does such a
         title. Best first, as far as the time budget goes: what could not be judged by then is left out.
@@ -103,8 +114,21 @@ class Guards:
             return list(chunks)
         until = self.clock() + self.recipe.budget_seconds
         texts = list(dict.fromkeys(text for chunk in chunks for text in texts_of(chunk)))
-        spans = self.verdicts.judge(texts, self.detector, lambda: self.clock() <= until)
-        return [blank(chunk, spans) for chunk in chunks if all(text in spans for text in texts_of(chunk))]
+        found = self.verdicts.judge(texts, self.detector, lambda: self.clock() <= until)
+        return [blank(chunk, found, bears) for chunk in chunks if all(text in found for text in texts_of(chunk))]
+
+    def leave_out(
+        self, sentence: AnswerSentence, chunks: Sequence[Chunk], question: str, likeness: Callable[[], float]
+    ) -> str:
+        """Why a sentence of the model must not go out at all, or nothing. It may be `recited`: it says as its own
+        what the passages only quote. Or `stray`: neither do they support it nor is it like the question; or they do,
+        and it is not at all like the question. An order hidden in a passage, if the model followed it, mostly ends as
+        one or the other."""
+        if self.recipe.recited and recites(sentence.text, [chunk.text for chunk in chunks], question):
+            return "recited"
+        asks = sentence.text.rstrip().endswith("?")  # which states nothing that could be supported
+        stray = self.recipe.stray * (ASKING_STRAY if asks else SUPPORTED_STRAY if sentence.supported else 1)
+        return "" if likeness() >= stray else "stray"
 
     def check_output(self, sentence: AnswerSentence, chunks: Sequence[Chunk]) -> AnswerSentence:
         """A sentence of the model as it may go out: personal data and secrets that the sources do not have

@@ -23,7 +23,10 @@ from llm_twin.serving.guardrails.rules import is_doubtful_form, is_machine_turn,
 
 Place = Literal["input", "document"]
 Judged = tuple[Span, float, list[str]]  # a span, how far beyond the threshold, the rules that match
-DOUBTFUL = -4.0  # distance from the threshold above which a sentence is looked at with its neighbours too
+DOUBTFUL = -9.0  # distance from the threshold above which a sentence is looked at with its neighbours too
+# Where a passage holds something to blank, more of it goes: each sentence that is at most so far below the threshold
+# for blanking; and of the nearest ones each that is at most so far below goes unless it is needed.
+STRICT, STRICT_NEAR, NEAR = 5.5, 11.5, 2
 HIDDEN = 1.0  # what it adds that words were hidden and came to light by decoding
 
 
@@ -38,12 +41,13 @@ class Scores(Protocol):
 @dataclass(frozen=True)
 class Suspicion:
     """Whether a text is an attack, by which rules, and how sure (0 to 1; above 0.5 is an attack); `spans` are the
-    sentences that should not reach a model: of a document those too that are merely doubtful."""
+    sentences that should not reach a model, and `near` those around them that should only if they are needed."""
 
     attack: bool
     rules: tuple[str, ...] = ()
     nearness: float = 0.0
     spans: tuple[Span, ...] = ()
+    near: tuple[Span, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -89,8 +93,8 @@ class InjectionDetector:
     def judge_documents(self, texts: Sequence[str]) -> list[Suspicion]:
         """Judge each text by its sentences, and by two neighbours where one of them is not quite harmless; the
         sentences of all texts go through the reader together. For a pair that is an attack only together, the span
-        is the worse of the two: the other is the author's. What follows an order in its paragraph often is the rest of
-        it, and goes with it."""
+        is the worse of the two: the other is the author's. Where there is one order its other sentences are near, so
+        what is left of such a text is judged more strictly."""
         blank = read_weights().blank if self.reader is not None else 0.0
         pieces = [(owner, span) for owner, text in enumerate(texts) for span in cut_document(text)]
         judged = self._judge_pieces(texts, pieces)
@@ -103,7 +107,7 @@ class InjectionDetector:
         for (owner, _), piece in zip(pieces + pairs, judged + self._judge_pieces(texts, pairs), strict=True):
             found[owner].append(piece)
         return [
-            _take_the_rest(text, _blame_one(_conclude(one, blank), one), one)
+            _judge_strictly(_take_the_rest(text, _blame_one(_conclude(one, blank), one), one), one, blank)
             for text, one in zip(texts, found, strict=True)
         ]
 
@@ -166,6 +170,23 @@ def _take_the_rest(text: str, suspicion: Suspicion, pieces: list[Judged]) -> Sus
         turn = [span] if begins else [*turn, span] if turn and not apart else []
         previous = span
     return replace(suspicion, spans=tuple(dict.fromkeys([*suspicion.spans, *rest])))
+
+
+def _judge_strictly(suspicion: Suspicion, pieces: list[Judged], blank: float) -> Suspicion:
+    """The suspicion, if of anything, with the sentences that would pass alone but not beside an order."""
+    values = {span: value for span, value, _ in pieces}
+    spans = sorted(span for span in values if not any(span != o and _holds(span, o) for o in values))
+    orders = [place for place, span in enumerate(spans) if span in suspicion.spans]
+    if not orders or not blank:
+        return suspicion
+    cut = [*suspicion.spans, *(span for span in spans if values[span] > -blank - STRICT)]
+    places = {place + step for place in orders for step in range(-NEAR, NEAR + 1)}
+    near = [span for place, span in enumerate(spans) if place in places and values[span] > -blank - STRICT_NEAR]
+    return replace(suspicion, spans=tuple(dict.fromkeys(cut)), near=tuple(span for span in near if span not in cut))
+
+
+def _holds(outer: Span, inner: Span) -> bool:
+    return outer[0] <= inner[0] and inner[1] <= outer[1]
 
 
 def _is_beyond(sentence: Span, pieces: list[Judged]) -> bool:

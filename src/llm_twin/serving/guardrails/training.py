@@ -25,13 +25,13 @@ from llm_twin.serving.guardrails.reader import build_reader
 from llm_twin.serving.guardrails.tuning import tune
 
 FOLDER = Path(__file__).parent
-# Of whole texts, by place: of both together under the twentieth that we allow. A question that is refused costs more
+# Of look-alikes, by place; among documents half are the twin of a poisoned one. A question that is refused costs more
 # than a passage that loses a sentence.
-FALSE_ALARMS = {"input": 0.04, "document": 0.06}
-BLANKED = 0.2  # share of harmless look-alikes among documents that may lose a sentence
-ORDINARY_BLANKED = 0.003  # share of ordinary writing's pieces that may be blanked
+FALSE_ALARMS = {"input": 0.04, "document": 0.12}
+BLANKED = 0.3  # share of harmless look-alikes among documents that may lose a sentence
+ORDINARY_BLANKED = 0.01  # share of ordinary writing's pieces that may be blanked
 STRENGTH = 4.0  # C of the regressions
-FOLDS = ("a+b", "c+d", "e+f+g")  # writers who are left out together
+FOLDS = ("a+b+h+i+n", "c+d+j+k+o", "e+f+g+l+m+p")  # writers who are left out together
 ALL = "all"
 PLACES = {"input": False, "document": True}
 
