@@ -136,7 +136,7 @@ def _count_judged(state: Path) -> int:
     if not files:
         return 0
     with closing(sqlite3.connect(f"file:{files[0]}?mode=ro", uri=True)) as kept:
-        return int(kept.execute("SELECT count(*) FROM verdicts").fetchone()[0])
+        return int(kept.execute("SELECT count(*) FROM found").fetchone()[0])
 
 
 def _fill(index: object, encoder: object, count: int) -> None:
