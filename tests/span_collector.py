@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
+
+from tests.http_server import running
 
 
 @contextmanager
@@ -25,10 +26,5 @@ def running_collector() -> Iterator[tuple[str, list[bytes]]]:
         def log_message(self, *parts: object) -> None:
             pass
 
-    server = HTTPServer(("127.0.0.1", 0), Collector)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", bodies
-    finally:
-        server.shutdown()
-        server.server_close()
+    with running(Collector) as url:
+        yield url, bodies

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from llm_twin.documents import Chunk, CleanDocument, read_jsonl, write_jsonl
-from llm_twin.embedding import Encoder, load_encoder
+from llm_twin.embedding import Encoder
 from llm_twin.errors import InputError, StoreError
 from llm_twin.features.chunking import chunk_documents
 from llm_twin.features.indexing import index_folder
@@ -30,11 +30,6 @@ SUBJECTS = {
     "clocks": "A pendulum swings and the escapement counts. Winding the spring each evening keeps the clock honest.",
     "locks": "A lock chamber fills and the boat rises. Paddles let water in, and gates open when it is level.",
 }
-
-
-@pytest.fixture(scope="module")
-def encoder(tmp_path_factory: pytest.TempPathFactory) -> Encoder:
-    return load_encoder("all-MiniLM-L6-v2", tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="module")

@@ -286,8 +286,8 @@ def check_sentences(
     if guards is None:
         return list(checked)
     found: list[AnswerSentence | None] = []
-    for sentence in checked:
-        reason = guards.leave_out(sentence, chunks, question, partial(likeness, sentence.text, question, encoder))
+    for sentence, alike in zip(checked, likeness(said, question, encoder), strict=True):
+        reason = guards.leave_out(sentence, chunks, question, alike)
         if reason:
             prepared.notes.append(f"guard: {reason}")
         found.append(None if reason else guards.check_output(sentence, chunks))
@@ -296,12 +296,12 @@ def check_sentences(
 
 def bear_on(sentences: Sequence[str], question: str, encoder: Encodes) -> list[bool]:
     """Of each sentence whether it is like the question."""
-    return [bool(one >= BEARS) for one in encoder.encode(list(sentences)) @ encoder.encode_query(question)]
+    return [one >= BEARS for one in likeness(sentences, question, encoder)]
 
 
-def likeness(sentence: str, question: str, encoder: Encodes) -> float:
-    """The cosine of a sentence and a question."""
-    return float(encoder.encode([sentence])[0] @ encoder.encode_query(question))
+def likeness(sentences: Sequence[str], question: str, encoder: Encodes) -> list[float]:
+    """The cosine of each sentence and a question."""
+    return [float(one) for one in encoder.encode(list(sentences)) @ encoder.encode_query(question)]
 
 
 def finish(prepared: Prepared, status: Any, text: str, sentences: list[AnswerSentence], parts: Parts) -> Answer:

@@ -5,9 +5,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import threading
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import httpx
@@ -18,6 +17,7 @@ from benchmarks import poisoned
 from benchmarks.poisoned import is_shown
 from llm_twin.documents import stable_id
 from llm_twin.recipe_serving import GuardrailsRecipe, RetrievalRecipe, ServingRecipe
+from tests.http_server import running
 from tests.integration.serving import overfitted_twin as small
 from tests.integration.serving.parts import running_index
 from tests.integration.serving.test_operations import CHAT, transformer
@@ -86,13 +86,8 @@ def gullible(obey=obey_marks):
         def log_message(self, *parts):
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", prompts
-    finally:
-        server.shutdown()
-        server.server_close()
+    with running(Handler) as url:
+        yield url, prompts
 
 
 def poison(position):

@@ -117,9 +117,7 @@ class Guards:
         found = self.verdicts.judge(texts, self.detector, lambda: self.clock() <= until)
         return [blank(chunk, found, bears) for chunk in chunks if all(text in found for text in texts_of(chunk))]
 
-    def leave_out(
-        self, sentence: AnswerSentence, chunks: Sequence[Chunk], question: str, likeness: Callable[[], float]
-    ) -> str:
+    def leave_out(self, sentence: AnswerSentence, chunks: Sequence[Chunk], question: str, likeness: float) -> str:
         """Why a sentence of the model must not go out at all, or nothing. It may be `recited`: it says as its own
         what the passages only quote. Or `stray`: neither do they support it nor is it like the question; or they do,
         and it is not at all like the question. An order hidden in a passage, if the model followed it, mostly ends as
@@ -128,7 +126,7 @@ class Guards:
             return "recited"
         asks = sentence.text.rstrip().endswith("?")  # which states nothing that could be supported
         stray = self.recipe.stray * (ASKING_STRAY if asks else SUPPORTED_STRAY if sentence.supported else 1)
-        return "" if likeness() >= stray else "stray"
+        return "" if likeness >= stray else "stray"
 
     def check_output(self, sentence: AnswerSentence, chunks: Sequence[Chunk]) -> AnswerSentence:
         """A sentence of the model as it may go out: personal data and secrets that the sources do not have

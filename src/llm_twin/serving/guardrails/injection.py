@@ -107,7 +107,7 @@ class InjectionDetector:
         for (owner, _), piece in zip(pieces + pairs, judged + self._judge_pieces(texts, pairs), strict=True):
             found[owner].append(piece)
         return [
-            _judge_strictly(_take_the_rest(text, _blame_one(_conclude(one, blank), one), one), one, blank)
+            _judge_strictly(text, _take_the_rest(text, _blame_one(_conclude(one, blank), one), one), one, blank)
             for text, one in zip(texts, found, strict=True)
         ]
 
@@ -172,10 +172,9 @@ def _take_the_rest(text: str, suspicion: Suspicion, pieces: list[Judged]) -> Sus
     return replace(suspicion, spans=tuple(dict.fromkeys([*suspicion.spans, *rest])))
 
 
-def _judge_strictly(suspicion: Suspicion, pieces: list[Judged], blank: float) -> Suspicion:
+def _judge_strictly(text: str, suspicion: Suspicion, pieces: list[Judged], blank: float) -> Suspicion:
     """The suspicion, if of anything, with the sentences that would pass alone but not beside an order."""
-    values = {span: value for span, value, _ in pieces}
-    spans = sorted(span for span in values if not any(span != o and _holds(span, o) for o in values))
+    spans, values = cut_document(text), {span: value for span, value, _ in pieces}
     orders = [place for place, span in enumerate(spans) if span in suspicion.spans]
     if not orders or not blank:
         return suspicion
@@ -183,10 +182,6 @@ def _judge_strictly(suspicion: Suspicion, pieces: list[Judged], blank: float) ->
     places = {place + step for place in orders for step in range(-NEAR, NEAR + 1)}
     near = [span for place, span in enumerate(spans) if place in places and values[span] > -blank - STRICT_NEAR]
     return replace(suspicion, spans=tuple(dict.fromkeys(cut)), near=tuple(span for span in near if span not in cut))
-
-
-def _holds(outer: Span, inner: Span) -> bool:
-    return outer[0] <= inner[0] and inner[1] <= outer[1]
 
 
 def _is_beyond(sentence: Span, pieces: list[Judged]) -> bool:
