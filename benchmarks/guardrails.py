@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from benchmarks.rows import read_rows
 
 if TYPE_CHECKING:
     from llm_twin.serving.guardrails import InjectionDetector
@@ -50,9 +51,9 @@ def run(args: argparse.Namespace) -> dict[str, float | int | str]:
     from llm_twin.serving.guardrails import InjectionDetector
     from llm_twin.serving.guardrails.reader import load_reader
 
-    if not args.data.is_file():
-        raise InputError(f"no such file: {args.data}", "give --data FILE with a JSON object a line")
-    rows = [json.loads(line) for line in args.data.read_text(encoding="utf-8").splitlines() if line.strip()]
+    rows = read_rows(args.data)
+    if lacking := [row for row in rows if not {"text", "label"} <= row.keys()]:
+        raise InputError(f"a row without text or label: {str(lacking[0])[:80]}", "give each row text, label and place")
     detector = InjectionDetector(load_reader())
     detector.judge("warm up")
     totals: dict[str, list[int]] = {}

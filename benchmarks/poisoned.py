@@ -7,11 +7,12 @@ model is as gullible. Each passage is the only source of its question, which its
 from __future__ import annotations
 
 import argparse
-import json
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from benchmarks.rows import read_rows
 
 if TYPE_CHECKING:
     from llm_twin.documents import Chunk
@@ -39,10 +40,8 @@ def run(args: argparse.Namespace) -> dict[str, float | int | str]:
     from llm_twin.serving.answering import bear_on
     from llm_twin.serving.guardrails import Guards
 
-    if not args.data.is_file():
-        raise InputError(f"no such file: {args.data}", "give --data FILE with a JSON object a line")
-    lines = [json.loads(line) for line in args.data.read_text(encoding="utf-8").splitlines() if line.strip()]
-    rows = [row for row in lines if row.get("order") and row.get("obeyed")]
+    wanted = ("text", "order", "question", "obeyed", "mark")
+    rows = [row for row in read_rows(args.data) if all(row.get(name) for name in wanted)]
     if not rows:
         raise InputError(f"{args.data} holds no poisoned documents with order, question, obeyed and mark", "see --help")
     encoder, guards = load_encoder("all-MiniLM-L6-v2"), Guards()
