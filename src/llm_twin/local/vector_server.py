@@ -330,7 +330,8 @@ def respond_to(handler: Handler, shards: Shards, names: dict[str, str], content:
 
 
 def _respond(body: dict[str, Any], status: int) -> web.Response:
-    return web.Response(body=orjson.dumps(body), status=status, content_type="application/json")
+    content = orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
+    return web.Response(body=content, status=status, content_type="application/json")
 
 
 def exit_with_parent() -> None:

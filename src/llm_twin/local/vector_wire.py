@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+import numpy as np
 import qdrant_edge as edge
 
 DISTANCES = {
@@ -258,12 +259,12 @@ def parse_selector(body: Any) -> Any:
 
 
 def render_vector(vector: Any) -> Any:
-    """Vectors as JSON values."""
+    """Vectors as JSON values: single precision, as Qdrant writes them, so with half of the digits of a Python float."""
     if isinstance(vector, dict):
         return {name: render_vector(one) for name, one in vector.items()}
     if isinstance(vector, edge.SparseVector):
-        return {"indices": list(vector.indices), "values": list(vector.values)}
-    return vector
+        return {"indices": list(vector.indices), "values": np.asarray(vector.values, np.float32)}
+    return np.asarray(vector, np.float32)
 
 
 def render_point(point: Any) -> dict[str, Any]:
