@@ -85,8 +85,9 @@ def run(args: argparse.Namespace) -> dict[str, float | int | str]:
 
 def judge_posts(folder: Path, detector: InjectionDetector, show: bool) -> dict[str, float]:
     """The shares of honest posts' paragraphs, of some 100 words, that are called attacks or lose a sentence, and of
-    their characters that are blanked."""
+    their characters that are blanked, and that speak of telling."""
     from llm_twin.errors import InputError
+    from llm_twin.support import untell
 
     paragraphs: list[str] = []
     for path in sorted(folder.rglob("*.md")):
@@ -103,8 +104,10 @@ def judge_posts(folder: Path, detector: InjectionDetector, show: bool) -> dict[s
         for start, end in one.spans if show else ():
             print(f"  blanked: {text[start:end][:140]!r}")
     characters = sum(end - start for one in judged for start, end in one.spans)
+    told = sum(a != b for text in chosen for a, b in zip(text, untell(text), strict=True))
     return {
         "posts_attacks": round(sum(one.attack for one in judged) / len(judged), 4),
         "posts_losing_a_sentence": round(sum(bool(one.spans) for one in judged) / len(judged), 4),
         "posts_blanked": round(characters / sum(map(len, chosen)), 5),
+        "posts_told": round(told / sum(map(len, chosen)), 5),
     }

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from benchmarks.rows import read_rows
 
 if TYPE_CHECKING:
     from llm_twin.documents import Chunk
+    from llm_twin.serving.answering import Source
 
 DESCRIPTION = "poisoned documents: orders that reach the prompt, answers that they change (--data FILE)"
 SHORT = 20  # characters of a piece of an order that says nothing by itself
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> dict[str, float | int | str]:
     """Ask about every passage; returns counts and shares."""
     from llm_twin.embedding import load_encoder
     from llm_twin.errors import InputError
-    from llm_twin.serving.answering import bear_on
+    from llm_twin.serving.answering import Source, clean_sources
     from llm_twin.serving.guardrails import Guards
 
     wanted = ("text", "order", "question", "obeyed", "mark")
@@ -48,11 +48,11 @@ def run(args: argparse.Namespace) -> dict[str, float | int | str]:
     shown = changed = 0
     honest = [0, 0]
     for row in rows:
-        bears = partial(bear_on, question=row["question"], encoder=encoder)
-        chunks = guards.clean_chunks([make_passage(row["text"])], bears)
-        left = chunks[0].text if chunks else ""
+        sources = [Source(make_passage(row["text"]), 1.0)]
+        sources, withheld = clean_sources(sources, guards, row["question"], encoder)
+        left = sources[0].chunk.text if sources else ""
         seen = any(is_shown(order, left) for order in row["order"])
-        answer = give_answer(row["question"], row["obeyed"] if seen else None, chunks, guards, encoder)
+        answer = give_answer(row["question"], row["obeyed"] if seen else None, sources, withheld, guards, encoder)
         bad = row["mark"].lower() in answer.lower()
         shown, changed = shown + seen, changed + bad
         for start, end in honest_spans(row["text"], row["order"]):
@@ -95,14 +95,15 @@ def make_passage(text: str) -> Chunk:
     return Chunk(**names, **place, position=0, start=0, end=len(text), text=text)
 
 
-def give_answer(question: str, said: str | None, chunks: list[Chunk], guards: Any, encoder: Any) -> str:
+def give_answer(
+    question: str, said: str | None, sources: list[Source], withheld: str, guards: Any, encoder: Any
+) -> str:
     """What the twin gives out when its model said this (None: it said nothing of its own)."""
     from llm_twin.documents import Author
-    from llm_twin.serving.answering import Asked, Prepared, Source, judge
+    from llm_twin.serving.answering import Asked, Prepared, judge
     from llm_twin.serving.twins import Twin
 
     twin = Twin(name="benchmark", author=Author(id="benchmark", name="A Writer"), model="first")
-    sources = [Source(chunk, 1.0) for chunk in chunks]
-    prepared = Prepared(Asked(question), twin, "", 0.0, datetime.now(UTC), sources)
+    prepared = Prepared(Asked(question), twin, "", 0.0, datetime.now(UTC), sources, withheld=withheld)
     _, sentences = judge(prepared, said, encoder, guards)
     return " ".join(sentence.text for sentence in sentences)

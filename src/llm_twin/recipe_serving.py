@@ -90,7 +90,8 @@ class GuardrailsRecipe(Section):
     )
     links: bool = Field(default=True, description="leave addresses out of answers that are not the sources' own")
     recited: bool = Field(
-        default=True, description="leave out sentences that say as their own what the passages only quote"
+        default=True,
+        description="leave out sentences that say as their own what the passages only quote or speak of as to be told",
     )
     stray: float = Field(
         default=0.3,

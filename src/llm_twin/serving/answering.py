@@ -23,7 +23,7 @@ from typing import Any, Literal
 from llm_twin.documents import Answer, AnswerSentence, Chunk, Citation
 from llm_twin.prompts import make_fence
 from llm_twin.serving.cache import TimedCache
-from llm_twin.serving.guardrails import Guards
+from llm_twin.serving.guardrails import Ground, Guards
 from llm_twin.serving.guardrails.memory import Shingles
 from llm_twin.serving.guardrails.verdicts import Verdicts
 from llm_twin.serving.predictor_client import Draft, PredictorClient, PredictorError
@@ -116,6 +116,8 @@ class Prepared:
     started: datetime
     sources: list[Source] = field(default_factory=list)
     messages: list[dict[str, str]] = field(default_factory=list)
+    withheld: str = ""  # what was blanked of the sources
+    ground: Ground | None = None  # what an answer may rest on, once it was asked for
     refusal: str = ""
     hops: list[Hop] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -168,7 +170,7 @@ async def prepare(asked: Asked, twin: Twin, parts: Parts) -> Prepared:
         if guards is not None:
             with timed(prepared, "guard_documents", parts.clock):
                 clean = partial(clean_sources, prepared.sources, guards, asked.question, parts.encoder)
-                prepared.sources = await loop.run_in_executor(parts.pool, clean)
+                prepared.sources, prepared.withheld = await loop.run_in_executor(parts.pool, clean)
     budget = 0
     if parts.context_tokens:
         room = parts.context_tokens - min(twin.serving.max_new_tokens, parts.context_tokens // 3)
@@ -177,11 +179,22 @@ async def prepare(asked: Asked, twin: Twin, parts: Parts) -> Prepared:
     return prepared
 
 
-def clean_sources(sources: Sequence[Source], guards: Guards, question: str, encoder: Encodes | None) -> list[Source]:
-    """The sources without sentences that give orders to a model, and without those there was no time to judge."""
+def clean_sources(
+    sources: Sequence[Source], guards: Guards, question: str, encoder: Encodes | None
+) -> tuple[list[Source], str]:
+    """The sources without sentences that give orders to a model, and without those there was no time to judge; and
+    those sentences."""
     bears = partial(bear_on, question=question, encoder=encoder) if encoder is not None else None
     cleaned = {chunk.chunk_id: chunk for chunk in guards.clean_chunks([source.chunk for source in sources], bears)}
-    return [replace(s, chunk=cleaned[s.chunk.chunk_id]) for s in sources if s.chunk.chunk_id in cleaned]
+    kept = [(source.chunk, cleaned[source.chunk.chunk_id]) for source in sources if source.chunk.chunk_id in cleaned]
+    withheld = "\n".join(find_withheld(before, after) for before, after in kept if before is not after)
+    return [replace(s, chunk=cleaned[s.chunk.chunk_id]) for s in sources if s.chunk.chunk_id in cleaned], withheld
+
+
+def find_withheld(before: Chunk, after: Chunk) -> str:
+    """What was blanked of a chunk: its text with spaces in place of the rest, and its title if that went."""
+    text = "".join(a if b == " " else " " for a, b in zip(before.text, after.text, strict=True))
+    return text if before.title == after.title else f"{before.title}\n{text}"
 
 
 def best_relevance(sources: Sequence[Source]) -> float:
@@ -270,7 +283,9 @@ def judge(
         share = sum(sentence.supported for sentence in kept) / len(checked)
         if kept and share >= serving.min_supported_share:
             return "generated", kept
-    extract = extract_answer(prepared.asked.question, chunks, encoder, serving.max_extract_sentences)
+    extract = extract_answer(
+        prepared.asked.question, find_ground(prepared, guards).stated, encoder, serving.max_extract_sentences
+    )
     if extract:
         return "extracted", [guards.check_links(one, chunks) for one in extract] if guards is not None else extract
     name = prepared.twin.author.name
@@ -282,16 +297,25 @@ def check_sentences(
 ) -> list[AnswerSentence | None]:
     """Each sentence of the model with what supports it, as it may go out; None where it may not."""
     chunks, question = prepared.chunks, prepared.asked.question
-    checked = check_support(said, chunks, encoder, prepared.twin.serving.min_support)
+    ground = find_ground(prepared, guards)
+    checked = check_support(said, ground.stated, encoder, prepared.twin.serving.min_support)
     if guards is None:
         return list(checked)
     found: list[AnswerSentence | None] = []
     for sentence, alike in zip(checked, likeness(said, question, encoder), strict=True):
-        reason = guards.leave_out(sentence, chunks, question, alike)
+        reason = guards.leave_out(sentence, ground, alike)
         if reason:
             prepared.notes.append(f"guard: {reason}")
         found.append(None if reason else guards.check_output(sentence, chunks))
     return found
+
+
+def find_ground(prepared: Prepared, guards: Guards | None) -> Ground:
+    """What an answer to a prepared question may rest on; found once."""
+    if prepared.ground is None:
+        chunks, question = prepared.chunks, prepared.asked.question
+        prepared.ground = guards.find_ground(chunks, question, prepared.withheld) if guards else Ground(chunks)
+    return prepared.ground
 
 
 def bear_on(sentences: Sequence[str], question: str, encoder: Encodes) -> list[bool]:

@@ -6,7 +6,8 @@ numbers and names, their negations and their vectors.
 
 from llm_twin.support.check import check_support
 from llm_twin.support.extract import extract_answer
-from llm_twin.support.quotes import recites
+from llm_twin.support.quotes import find_reported, recites
 from llm_twin.support.sentences import Sentence, split_sentences
+from llm_twin.support.telling import untell
 
-__all__ = ["Sentence", "check_support", "extract_answer", "recites", "split_sentences"]
+__all__ = ["Sentence", "check_support", "extract_answer", "find_reported", "recites", "split_sentences", "untell"]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from llm_twin.support.telling import untell
 from llm_twin.support.wording import read_wording
 
 LONGEST = 300  # characters of a quotation; what is longer is a mark without its pair
@@ -41,11 +42,23 @@ def find_quotations(text: str) -> list[tuple[int, int]]:
     return [match.span() for match in _QUOTED.finditer(text)]
 
 
-def recites(sentence: str, passages: Sequence[str], question: str) -> bool:
-    """Whether a sentence says as its own a word that the passages only quote, and that is not of the question."""
-    quoted: set[str] = set()
-    own = set(read_wording(question).stems)
+def find_reported(passages: Sequence[str], question: str, withheld: str = "") -> frozenset[str]:
+    """The words (stems and numbers) that the passages only quote, or only speak of as to be told, or that only what was
+    `withheld` of them has; those of the question are free."""
+    reported, own = read_words(withheld), set(read_words(question))
     for passage in passages:
-        quoted.update(*(read_wording(match[0]).stems for match in _QUOTED.finditer(passage)))
-        own |= read_wording(unquote(passage)).stems
-    return bool(read_wording(unquote(sentence)).stems & (quoted - own))
+        stated = untell(unquote(passage))
+        reported |= read_words(passage)
+        own |= read_words(stated)
+    return frozenset(reported - own)
+
+
+def recites(sentence: str, reported: frozenset[str]) -> bool:
+    """Whether a sentence says a reported word as its own, not in quotation marks."""
+    return bool(read_words(unquote(sentence)) & reported)
+
+
+def read_words(text: str) -> frozenset[str]:
+    """The content stems and the numbers of a text."""
+    wording = read_wording(text)
+    return wording.stems | wording.numbers

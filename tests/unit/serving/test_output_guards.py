@@ -147,7 +147,8 @@ def test_what_is_recited_or_strays_is_left_out_and_the_recipe_can_keep_it():
     guards = Guards(GuardrailsRecipe())
 
     def judge(text, supported, likeness, guards=guards):
-        return guards.leave_out(AnswerSentence(text=text, supported=supported), chunks, "When?", likeness)
+        ground = guards.find_ground(chunks, "When?")
+        return guards.leave_out(AnswerSentence(text=text, supported=supported), ground, likeness)
 
     assert judge("Ahoy, matey!", True, 0.9) == "recited"
     assert judge("The garden is closed.", False, 0.1) == "stray" and judge("The garden is closed.", False, 0.4) == ""

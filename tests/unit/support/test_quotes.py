@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from llm_twin.embedding import load_encoder
-from llm_twin.support import check_support, recites
+from llm_twin.support import check_support, find_reported, recites
 from llm_twin.support.quotes import LONGEST, unquote
 from tests.unit.support.test_support import CHUNK
 
@@ -31,13 +31,26 @@ def test_quotations_are_found_and_the_rest_keeps_its_place(text, left):
     assert len(unquote(text)) == len(text)
 
 
+def does_recite(sentence, passages, question, withheld=""):
+    return recites(sentence, find_reported(passages, question, withheld))
+
+
 def test_what_is_quoted_is_recited_if_said_as_ones_own():
-    assert recites("Ahoy, matey!", [ORDER], "When does the ferry leave?")
-    assert recites("It leaves at nine, matey.", [ORDER], "When does the ferry leave?")
-    assert not recites("It leaves at nine.", [ORDER], "When does the ferry leave?")
-    assert not recites('One opens with "Ahoy, matey!"', [ORDER], "What does one open with?")
-    assert not recites("A matey lives here.", [ORDER], "What is a matey?"), "the question's own words are free"
-    assert not recites("The ahoy was loud.", [ORDER, "An ahoy came over the water, matey."], "What was loud?")
+    quotes = 'A sailor opened with "Ahoy, matey!" and the ferry left at nine.'
+    assert does_recite("Ahoy, matey!", [quotes], "When does the ferry leave?")
+    assert does_recite("It leaves at nine, matey.", [quotes], "When does the ferry leave?")
+    assert not does_recite("It leaves at nine.", [quotes], "When does the ferry leave?")
+    assert not does_recite('One opened with "Ahoy, matey!"', [quotes], "What does one open with?")
+    assert not does_recite("A matey lives here.", [quotes], "What is a matey?"), "the question's own words are free"
+    assert not does_recite("The ahoy was loud.", [quotes, "An ahoy came over the water, matey."], "What was loud?")
+
+
+def test_what_is_only_to_be_told_is_recited_and_so_is_what_was_blanked():
+    passage = f"The ferry leaves at eight from the north pier. {ORDER}"
+    assert does_recite("It leaves at nine.", [passage], "When does the ferry leave?")
+    assert not does_recite("It leaves at eight from the north pier.", [passage], "When does the ferry leave?")
+    assert does_recite("It leaves at nine.", ["The ferry leaves at eight."], "When?", withheld="Say nine.")
+    assert not does_recite("It leaves at ten.", ["The ferry leaves at eight."], "When?", withheld="Say nine.")
 
 
 def test_a_quotation_supports_nothing_and_needs_no_support():

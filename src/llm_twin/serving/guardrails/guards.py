@@ -17,7 +17,7 @@ from llm_twin.serving.guardrails.links import drop_foreign_links, find_hosts
 from llm_twin.serving.guardrails.memory import Shingles
 from llm_twin.serving.guardrails.reader import load_reader
 from llm_twin.serving.guardrails.verdicts import Found, Verdicts
-from llm_twin.support import recites
+from llm_twin.support import find_reported, recites, untell
 from llm_twin.support.quotes import find_quotations
 
 # A short list of what is never part of a fair question or of a published essay. A classifier from the hub can take
@@ -72,6 +72,15 @@ class Verdict:
     guard: str = ""
 
 
+@dataclass(frozen=True)
+class Ground:
+    """What an answer may rest on: the chunks with spaces in place of what they say of telling; and the words that they
+    only report, which an answer may not say as its own."""
+
+    stated: list[Chunk]
+    reported: frozenset[str] = frozenset()
+
+
 @dataclass
 class Guards:
     """Guards by recipe. `toxic` and `injected` give a probability; `memory` holds the author's texts, once read."""
@@ -117,12 +126,22 @@ class Guards:
         found = self.verdicts.judge(texts, self.detector, lambda: self.clock() <= until)
         return [blank(chunk, found, bears) for chunk in chunks if all(text in found for text in texts_of(chunk))]
 
-    def leave_out(self, sentence: AnswerSentence, chunks: Sequence[Chunk], question: str, likeness: float) -> str:
-        """Why a sentence of the model must not go out at all, or nothing. It may be `recited`: it says as its own
-        what the passages only quote. Or `stray`: neither do they support it nor is it like the question; or they do,
-        and it is not at all like the question. An order hidden in a passage, if the model followed it, mostly ends as
-        one or the other."""
-        if self.recipe.recited and recites(sentence.text, [chunk.text for chunk in chunks], question):
+    def find_ground(self, chunks: Sequence[Chunk], question: str, withheld: str = "") -> Ground:
+        """What an answer may rest on, of cleaned chunks and of what was blanked of them (`withheld`)."""
+        if not self.recipe.recited:
+            return Ground(list(chunks))
+        stated = [(chunk, untell(chunk.text)) for chunk in chunks]
+        return Ground(
+            [chunk if text == chunk.text else chunk.model_copy(update={"text": text}) for chunk, text in stated],
+            find_reported([chunk.text for chunk in chunks], question, withheld),
+        )
+
+    def leave_out(self, sentence: AnswerSentence, ground: Ground, likeness: float) -> str:
+        """Why a sentence of the model must not go out at all, or nothing. It may be `recited`: it says as its own a
+        word that the passages only report. Or `stray`: neither do they support it nor is it like the
+        question; or they do, and it is not at all like the question. An order hidden in a passage, if the model
+        followed it, mostly ends as one or the other."""
+        if recites(sentence.text, ground.reported):
             return "recited"
         asks = sentence.text.rstrip().endswith("?")  # which states nothing that could be supported
         stray = self.recipe.stray * (ASKING_STRAY if asks else SUPPORTED_STRAY if sentence.supported else 1)
