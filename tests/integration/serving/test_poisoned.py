@@ -183,7 +183,7 @@ def make_poisoned(number, row):
     )
 
 
-@pytest.mark.parametrize("name", ["tester_1", "tester_2", "tester_3", "tester_4"])
+@pytest.mark.parametrize("name", ["tester_1", "tester_2", "tester_3", "tester_4", "tester_5"])
 def test_no_held_out_poisoned_document_changes_what_the_twin_says(folder, name):
     """Each is asked about, before a predictor that carries out whatever piece of an order it is shown."""
     rows = [json.loads(line) for line in (HELD_OUT / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
