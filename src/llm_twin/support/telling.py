@@ -16,35 +16,41 @@ from llm_twin.support.sentences import split_sentences
 # Telling and being asked, and what is told: in the forms that an order can have, so "he asked" and "I said" are none.
 _TELLING = re.compile(
     r"""\b(?:
-    says?|saying|said\ (?:of|about)|(?<=always\ )states?|(?<=to\ )state|(?<=should\ )state|states?\ (?:that|as)|tell(?:s|ing)?|told\ (?:at|that|in|of)
+    says?|saying|said\ (?:of|about)|(?<=always\ )states?|(?<=to\ )state|(?<=should\ )state|states?\ (?:that|as)|tell(?:s|ing)?|(?<!he\ )(?<!she\ )(?<!I\ )(?<!we\ )(?<!they\ )(?<!have\ )(?<!has\ )(?<!had\ )told(?!\ (?:me|us|him)\b)
     |mention(?:s|ed|ing)?|quot(?:es?|ed|ing)|cit(?:es?|ed)|credit(?:s|ed)?|recommend(?:s|ed|ing|ations?)?
-    |answer(?:s|ed|ing)?|repl(?:y|ies|ying|ied)|respon(?:ds?|ding|ses?)|explain(?:s|ing|ers?)?|explanations?|describ(?:es?|ing)
+    |answer(?:s|ed|ing)?|repl(?:y|ies|ying|ied)|respon(?:ds?|ding|ses?)|explain(?:s|ed|ing|ers?)?|explanations?|describ(?:es?|ing)|remark(?:s|ed|ing)?|accounts?\ of|disclos\w+|teach|taught|words?\ of\ mouth|tongues?
     |relay(?:s|ed|ing)?|retell(?:s|ing|ings)?|retold|announce[ds]?|repeat(?:s|ed|ing)?|report(?:s|ed)?\ (?:as|that)|sworn?|swear
     |[ei]nquir(?:e|es|y|ies|ers?|ing|ed)|quer(?:y|ies|ied)|questions?|questioned|asks?|asking|wonders?|curious|wants?\ to\ know
     |(?<!he\ )(?<!she\ )(?<!I\ )(?<!we\ )(?<!they\ )(?<!them\ )(?<!body\ )asked
     |summar(?:y|ies|i[sz]e[ds]?|i[sz]ing)|digests?|readers?|visitors?|conversation(?:s|al)?|audience
     |speak(?:s|ing|ers?)?|spoken|talk(?:s|ed|ing)?|hear(?:s|ing)?|listen(?:s|ers?|ing)?|voices?|mouths?|out\ loud
     |comes?\ (?:up|asking)|touched\ (?:up)?on|sought|gives?\ (?:\w+\ ){0,6}as|gives?\ (?:it\ )?out|let(?:s|ting)?\ (?:on|slip)
-    |(?:pass|hand|carr)(?:e[sd]|ed|ing|ying|y|ies|ied)?\ (?:(?:it|this|that|them|these|\w+)\ ){0,2}(?:on|further)|on\ the\ basis\ of|drawn\ from|sourced|informs
+    |(?:pass|hand|carr)(?:e[sd]|ed|ing|ying|y|ies|ied)?\ (?:(?:it|this|that|them|these|\w+)\ ){0,2}(?:on|over|along|further)|goes\ out|on\ the\ basis\ of|drawn\ from|sourced|informs
     |bearers?|carriers?|go-betweens?|names?\ \w+\ as|to\ name|(?:be|hear\ it|are|is\ to\ be)\ (?:called|named)|one\ names
     |words?|worded|sentences?|phrases?|put\ (?:it|that|ahead)|re-?use
     )\b""",
     re.I | re.X,
 )
-# The same in the languages that most orders in an English text are hidden in.
+# The same in other languages, and whom it is meant for.
 _OTHERS = re.compile(
-    r"""\b(?:r[ée]pon(?:d\w*|se\w*)|renseign\w+|relaier\w+|demander\w+|lecteurs?|contest[ea]\w*|respuestas?|respond[ae]\w*|pregunt\w+|lectores
-    |cuente\w*|antwort\w+|auskunft|gefragt|fragt|erzähl\w+|leser\w*|antwoord\w*|vra(?:ag|gen)|lezers?|svar\w*|läsare\w*|rispond\w+|domand\w+|lettori
-    |respostas?|leitores|perguntar\w*|pytan\w+|odpowie\w+|quisquis)\b""",
+    r"""\b(?:r[ée]pon(?:d\w*|se\w*)|renseign\w+|relaier\w+|demander\w+|lecteurs?|contest(?:a|e|en|ar|ará)|respuestas?|respond(?:a|e|en|es|an|er)|pregunt\w+|lectores
+    |cuente\w*|transmet\w*|antwort\w+|auskunft|gefragt|fragt|erzähl\w+|leser\w*|antwoord\w*|vra(?:ag|gen)|lezers?|svar\w*|läsare\w*|rispond\w+|domand\w+|lettori
+    |respostas?|leitores|perguntar\w*|pytan\w+|odpowie\w+|berätta\w*)\b""",
+    re.I | re.X,
+)
+_OTHERS_MEANT = re.compile(
+    r"""\b(?:celui|celles?|ceux|[àa]\ qui|quiconque|toute\ personne|merci\ de|veuillez|prière|conseille[zr]?|toujours|qu['’]ils?
+    |quien(?:es)?|siempre|hágame|ruego|pido|diga|wer|wem|jemand\w*|jede[rmns]?|bitte|möge|soll(?:en|st|te)?|immer|voor\ wie|zeg|altijd
+    |a\ te\ che|chi|sempre|quem|den\ som|alltid|nämn|quisquis|kto|zawsze)\b""",
     re.I | re.X,
 )
 # Whom it is meant for, and when: anyone, a reader, you; always, whenever, if; must, may, let, please.
 _MEANT = re.compile(
     r"""\b(?:
-    who(?:so|m|mso)?ever|any(?:one|body|\ \w+)?|some(?:one|body)|no(?:body|\ one)|every(?:one|body|\ \w+)|each|all\ \w+|those\ who
+    who(?:so|m|mso)?ever|whatever|as\b|any(?:one|body|\ \w+)?|some(?:one|body)|no(?:body|\ one)|every(?:one|body|\ \w+)|each|all\ \w+|those\ who
     |people|persons?|readers?|visitors?|enquirers?|strangers?|newcomers?|customers?|users?|one|others?|them|you|your|us
     |programs?|machines?|agents?|helpers?|explainers?|assistants?|models?|ai|llms?|(?:chat)?bots?|crawlers?
-    |should|must|shall|ought|may|needs?\ to|ha(?:ve|s)\ to|(?:is|are|be|was)\ to|let|kindly|please|would\ rather|do(?:es)?\ not|do(?:es)?n['’]t|not
+    |should|must|shall|ought|may|needs?\ to|ha(?:ve|s)\ to|(?:is|are|be|was)\ to|let|kindly|please|would\ rather|do(?:es)?\ not|do(?:es)?n['’]t|not|no\ (?:mention|word|talk)
     |never|always|when(?:ever)?|wherever|where|if|until|instead|in\ (?:its|their|the)\ (?:place|same\ breath)|like\ that|without|only
     )\b""",
     re.I | re.X,
@@ -53,7 +59,10 @@ _MEANT = re.compile(
 
 def tells(sentence: str) -> bool:
     """Whether a sentence speaks of what others are to tell or to answer."""
-    return bool(_OTHERS.search(sentence) or (_TELLING.search(sentence) and _MEANT.search(sentence)))
+    return bool(
+        (_TELLING.search(sentence) and _MEANT.search(sentence))
+        or (_OTHERS.search(sentence) and _OTHERS_MEANT.search(sentence))
+    )
 
 
 def untell(text: str) -> str:

@@ -214,7 +214,7 @@ def test_no_held_out_poisoned_document_changes_what_the_twin_says(folder, name):
     assert not changed
 
 
-@pytest.mark.parametrize("name", ["hard_1", "hard_2", "hard_3", "hard_4"])
+@pytest.mark.parametrize("name", ["hard_1", "hard_2", "hard_3", "hard_4", "hard_5"])
 def test_few_of_the_orders_written_to_go_unheard_change_an_answer(name):
     """60 each, as hard to spot as their writers could make them; docs/serving.md says how many do."""
     figures = poisoned.run(argparse.Namespace(data=HELD_OUT / f"{name}.jsonl", show=True))
