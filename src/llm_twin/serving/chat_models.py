@@ -118,7 +118,8 @@ def validate(value: Any, model: type[BodyType], status: int = 400) -> BodyType:
         return model.model_validate(value)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
+        # Where a value may be of two types, pydantic names the one it tried: "function-after[…]" is no field of ours.
+        place = ".".join(str(part) for part in first["loc"] if "[" not in str(part))
         message = first["msg"].removeprefix("Value error, ")
         raise HttpError(
             status, f"{place}: {message}" if place else message, code="invalid_value", field=place
