@@ -35,7 +35,7 @@ def twin(tmp_path, monkeypatch):
         done = CliRunner().invoke(app, ["prompts", *arguments])
         if done.exception is not None and not isinstance(done.exception, SystemExit):
             raise done.exception
-        return done.output
+        return done.stdout
 
     run.uri, run.folder = uri, tmp_path
     return run
@@ -54,10 +54,10 @@ def test_versions_are_registered_listed_shown_and_chosen_by_alias(twin):
     assert twin("register", "twin_system", first, "--alias", "production", "--message", "shorter").split() == [
         "twin_system/1", "production",
     ]  # fmt: skip
-    assert twin("register", "twin_system", first).startswith("twin_system/1")  # the same text is no new version
+    assert twin("register", "twin_system", first).split()[0] == "twin_system/1"  # the same text is no new version
     second = write(twin.folder, "Speak as {{ author }} speaks.")
-    assert twin("register", "twin_system", second, "--author", "ada-quill").startswith("twin_system.ada-quill/1")
-    assert twin("register", "twin_system", second).startswith("twin_system/2")
+    assert twin("register", "twin_system", second, "--author", "ada-quill").split()[0] == "twin_system.ada-quill/1"
+    assert twin("register", "twin_system", second).split()[0] == "twin_system/2"
     assert [line.split()[:2] for line in twin("list").splitlines()] == [
         ["twin_system/2", "-"], ["twin_system/1", "production"], ["twin_system.ada-quill/1", "-"],
     ]  # fmt: skip
