@@ -1,7 +1,7 @@
 # ruff: noqa: E501 - a pattern broken over more lines is harder to read than a long one
 """What a text says, and what it says of telling.
 
-An order hidden in a passage, whatever its manner, must speak of what is to be told: "whoever explains this gives the
+An order hidden in a passage, whatever its manner, mostly speaks of what is to be told: "whoever explains this gives the
 rise as three hours", "so, no talk of it without a greeting". Such a sentence names a word for telling, and somebody or
 some occasion that it is meant for. An author's own sentence may do the same ("people ask me whether they bite"); what
 it says is then not retold, while everything else is.
